@@ -1,0 +1,62 @@
+# The two commands of a newcomer are `make demo` and `make test`; everything else helps the people who work here.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKS := requirements.txt requirements-sandbox.txt requirements-dev.txt
+READY := $(VENV)/.ready
+
+.PHONY: help
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+$(READY): $(LOCKS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || { echo 'KrotRay needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	@echo '» setting up $(VENV) (about a minute, once)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(LOCKS))
+	@touch $@
+
+.PHONY: setup
+setup: $(READY)  ## make .venv with everything that the other commands use
+
+.PHONY: demo
+demo: $(READY)  ## run the whole service on real parts, with a guided purchase; Ctrl-C ends it
+	@exec $(BIN)/python -m sandbox.demo
+
+.PHONY: smoke
+smoke: $(READY)  ## the same guided purchase, then stop: exit code 0 or 1
+	@exec $(BIN)/python -m sandbox.demo --smoke
+
+.PHONY: test
+test: $(READY)  ## checkers and every test, on real PostgreSQL, Redis and Xray
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m pytest
+
+.PHONY: test-system
+test-system: $(READY)  ## tests that need Debian's own servers (installs them; root)
+	@$(BIN)/python -m pytest tests/system
+
+.PHONY: format
+format: $(READY)  ## put the code into the house's form
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+.PHONY: protos
+protos: $(READY)  ## regenerate the gRPC stubs from protos/
+	@$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. --grpc_python_out=. protos/krotray_core/xray/stubs/*.proto
+
+.PHONY: lock
+lock: $(READY)  ## compile requirements*.in into the locked files
+	@for name in requirements requirements-sandbox requirements-dev; do \
+		$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file $$name.txt $$name.in || exit 1; \
+	done
+
+.PHONY: clean
+clean:  ## forget the demo's and the tests' state (.venv stays)
+	@rm -rf .state .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
