@@ -1,0 +1,58 @@
+"""Celery's settings. Measured reasons are in docs/adr/0004 and docs/architecture.md."""
+
+from krotray_core import settings as _settings
+
+_s = _settings.get()
+
+broker_url = _s.broker_url
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+# Publishing gives up quickly when the broker is away: the caller goes on, and the sweeps find the work.
+task_publish_retry = False
+broker_transport_options = {
+    "visibility_timeout": 3600,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 2,
+    "socket_connect_timeout": 1,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+    "max_retries": 0,
+}
+
+task_serializer = "json"
+accept_content = ["json"]
+task_ignore_result = True
+timezone = "UTC"
+
+task_acks_late = True
+worker_prefetch_multiplier = 1
+task_soft_time_limit = 60
+task_time_limit = 90
+worker_max_tasks_per_child = 10_000
+worker_send_task_events = True
+task_send_sent_event = False
+worker_hijack_root_logger = False
+worker_redirect_stdouts = False
+
+task_default_queue = "care"
+task_routes = {
+    "krotray_tasks.money.*": {"queue": "money"},
+    "krotray_tasks.access.converge": {"queue": "access"},
+    "krotray_tasks.access.*": {"queue": "care"},
+}
+
+beat_scheduler = "krotray_tasks.beat:LeasedScheduler"
+
+
+def _every(task: str, seconds: float) -> dict:
+    """A tick that nobody picked up by the next one is worthless: it expires a little before."""
+    return {"task": f"krotray_tasks.{task}", "schedule": seconds, "options": {"expires": max(seconds * 0.9, 1)}}
+
+
+beat_schedule = {
+    "expire what has run out": _every("access.expire_due", _s.expiry_sweep_seconds),
+    "settle open payments": _every("money.sweep_payments", _s.settle_sweep_seconds),
+    "repair dirty seats": _every("access.repair", _s.repair_seconds),
+    "watch the servers": _every("access.watch", _s.watch_seconds),
+    "audit the servers": _every("access.audit_all", _s.audit_seconds),
+}

@@ -1,0 +1,43 @@
+"""The application factory."""
+
+from __future__ import annotations
+
+from flask import Flask
+from flask_cors import CORS
+from flask_migrate import Migrate
+
+from krotray_api import auth, cli, headers, me, miniapp, openapi, payments, plans, problems, service, sub, webhook
+from krotray_core import db, logs, models, settings
+
+LARGEST_BODY = 64 * 1024
+
+
+class _Tables:
+    """What Flask-Migrate asks of a `db`."""
+
+    metadata = models.Base.metadata
+    engine = property(lambda _: db.engine())
+
+
+def create_app() -> Flask:
+    """The web application; also what `flask` commands run in. Raises SettingsError."""
+    s = settings.get()
+    logs.configure()
+    app = Flask("krotray_api", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    app.json.ensure_ascii = False
+    app.json.sort_keys = False
+    Migrate(app, _Tables(), directory="migrations", render_as_batch=False)
+    CORS(
+        app,
+        resources={r"/api/*": {"origins": list(s.allowed_origins)}},
+        methods=["GET", "POST"],
+        allow_headers=["Content-Type", "Authorization", auth.HEADER],
+        max_age=600,
+    )
+    problems.install(app)
+    headers.install(app)
+    for module in (plans, me, payments, webhook, openapi, sub, service, miniapp):
+        app.register_blueprint(module.blueprint)
+    cli.install(app)
+    return app

@@ -1,0 +1,23 @@
+"""Who is calling: the initData that Telegram signed, in a header."""
+
+from __future__ import annotations
+
+from flask import request
+
+from krotray_core import telegram, users
+from krotray_core.models import User
+
+HEADER = "X-Telegram-Init-Data"
+
+
+def current_user() -> User:
+    """The user behind this request, made known on the first call. Raises InitDataMissing, -Invalid, -Expired."""
+    return users.greet(telegram.verify(_init_data()))
+
+
+def _init_data() -> str | None:
+    raw = request.headers.get(HEADER)
+    if raw is None:
+        scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
+        raw = rest.strip() if scheme.lower() == "tma" else None
+    return raw

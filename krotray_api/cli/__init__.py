@@ -1,0 +1,13 @@
+"""`flask` commands for the admins: the same core verbs, with tables for people and --json for programs."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from krotray_api.cli import payments, servers, subscriptions, users
+
+
+def install(app: Flask) -> None:
+    """Adds the commands to `flask`."""
+    for module in (servers, users, subscriptions, payments):
+        app.cli.add_command(module.group)

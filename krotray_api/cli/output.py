@@ -1,0 +1,81 @@
+"""How commands answer: a table or JSON on stdout, an error as one line on stderr with exit code 1."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ParamSpec, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+
+from krotray_core.errors import KrotRayError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """A command whose errors are one line on stderr and exit code 1, without a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except KrotRayError as error:
+            raise click.ClickException(str(error)) from None
+        except SQLAlchemyError as error:
+            cause = str(getattr(error, "orig", None) or error).strip().splitlines()
+            raise click.ClickException(f"the database: {cause[0] if cause else type(error).__name__}") from None
+
+    return wrapped
+
+
+def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str = "Пусто") -> None:
+    """Prints rows of the same columns."""
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False, default=_plain, indent=2))
+        return
+    if not rows:
+        click.echo(empty)
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    console = Console()
+    # Into a pipe the columns must not be squeezed to some width that nobody has.
+    console.print(table, width=None if console.is_terminal else 1000, no_wrap=not console.is_terminal, crop=False)
+
+
+def show_one(row: Mapping[str, Any], *, as_json: bool) -> None:
+    """Prints one thing with its properties, one a line."""
+    if as_json:
+        click.echo(json.dumps(row, ensure_ascii=False, default=_plain, indent=2))
+        return
+    width = max(len(name) for name in row)
+    for name, value in row.items():
+        click.echo(f"{name.replace('_', ' '):<{width}}  {_cell(value)}")
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return "—"
+        case bool():
+            return "да" if value else "нет"
+        case datetime():
+            return value.strftime("%Y-%m-%d %H:%M:%SZ")
+        case _:
+            return str(value)

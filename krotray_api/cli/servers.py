@@ -1,0 +1,144 @@
+"""`flask servers`: the fleet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from krotray_api.cli.output import json_option, reports_errors, show, show_one
+from krotray_core import clock, health, placement, servers
+from krotray_core.models import Server
+from krotray_tasks import access
+
+group = AppGroup("servers", help="The Xray servers.")
+name_argument = click.argument("name")
+
+
+def _row(server: Server) -> dict[str, Any]:
+    return {
+        "name": server.name,
+        "host": server.host,
+        "grpc_port": server.grpc_port,
+        "inbound_tag": server.inbound_tag,
+        "active_users": server.active_users,
+        "max_users": server.max_users,
+        "enabled": server.enabled,
+        "up": server.is_up,
+        "checked_at": server.checked_at,
+        "last_error": server.last_error,
+    }
+
+
+@group.command("add")
+@click.option("--name", help="What it is called, such as Main.")
+@click.option("--host", help="Where it is: a name or an address.")
+@click.option("--grpc-port", type=click.IntRange(1, 65_535), help="The port of its gRPC API.")
+@click.option("--max-users", type=click.IntRange(1), help="How many users it takes.")
+@click.option("--inbound-tag", help="The tag of its VLESS inbound; XRAY_INBOUND_TAG if not given.")
+@click.option("--vless-url-template", help="How its links look, with {uuid}; VLESS_URL_TEMPLATE if not given.")
+@click.option("--from-env", is_flag=True, help="Take the first server from the XRAY_* settings.")
+@reports_errors
+def add(  # noqa: PLR0917 - click hands over one argument an option
+    name: str | None,
+    host: str | None,
+    grpc_port: int | None,
+    max_users: int | None,
+    inbound_tag: str | None,
+    vless_url_template: str | None,
+    from_env: bool,
+) -> None:
+    """Add a server; whoever paid and waits for a place gets one at once."""
+    if from_env:
+        if name or host or grpc_port or max_users or inbound_tag or vless_url_template:
+            raise click.UsageError("--from-env takes everything from the settings")
+        server, new = servers.add_first()
+    else:
+        if not (name and host and grpc_port and max_users):
+            raise click.UsageError("needed: --name, --host, --grpc-port and --max-users (or --from-env)")
+        new = True
+        server = servers.add(
+            name=name,
+            host=host,
+            grpc_port=grpc_port,
+            max_users=max_users,
+            inbound_tag=inbound_tag,
+            vless_url_template=vless_url_template,
+        )
+    said = "Добавлен сервер" if new else "Сервер уже есть, ничего не изменено"
+    click.echo(f"{said}: {server.name} {server.target} (max_users={server.max_users})")
+    _seat_waiting()
+
+
+def _seat_waiting() -> None:
+    access.converge_all(placement.seat_waiting(clock.now()))
+
+
+@group.command("list")
+@json_option
+@reports_errors
+def list_(as_json: bool) -> None:
+    """All servers with their load and health."""
+    show([_row(server) for server in servers.everyone()], as_json=as_json, empty="Серверов нет: flask servers add")
+
+
+@group.command("enable")
+@name_argument
+@reports_errors
+def enable(name: str) -> None:
+    """Open a server to new users."""
+    servers.switch(name, enabled=True)
+    click.echo(f"Сервер включён: {name}")
+    _seat_waiting()
+
+
+@group.command("disable")
+@name_argument
+@reports_errors
+def disable(name: str) -> None:
+    """Close a server to new users; those who are on it stay."""
+    server = servers.switch(name, enabled=False)
+    click.echo(f"Сервер выключен: {name}; на нём остаётся пользователей: {server.active_users}")
+
+
+@group.command("remove")
+@name_argument
+@reports_errors
+def remove(name: str) -> None:
+    """Forget a server that nobody is on."""
+    servers.remove(name)
+    click.echo(f"Сервер удалён: {name}")
+
+
+@group.command("check")
+@click.argument("name", required=False)
+@json_option
+@click.pass_context
+@reports_errors
+def check(context: click.Context, name: str | None, as_json: bool) -> None:
+    """Look at one server, or at all: count, API, inbound, cut-off. Exit code 1 when something failed."""
+    names = [name] if name else [server.name for server in servers.everyone()]
+    rows = [
+        {"server": one, "level": finding.level, "finding": finding.text}
+        for one in names
+        for finding in servers.check(one)
+    ]
+    show(rows, as_json=as_json, empty="Серверов нет: flask servers add")
+    if any(row["level"] == "failed" for row in rows):
+        context.exit(1)
+
+
+@group.command("audit")
+@name_argument
+@json_option
+@reports_errors
+def audit(name: str, as_json: bool) -> None:
+    """Compare what the server really holds with our seats, and set it right."""
+    server = servers.by_name(name)
+    found = health.audit(server.id)
+    if not found.clean:
+        access.converge.enqueue(server.id)
+    row = {"server": name, "missing": found.missing, "wrong_key": found.wrong_key, "left_over": found.left_over}
+    shown = row if as_json else {key: len(value) if isinstance(value, list) else value for key, value in row.items()}
+    show_one(shown, as_json=as_json)

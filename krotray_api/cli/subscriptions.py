@@ -1,0 +1,71 @@
+"""`flask subscriptions`: presents, ends and keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+from flask.cli import AppGroup
+
+from krotray_api.cli.output import reports_errors
+from krotray_core import subscriptions
+from krotray_core.errors import Invalid
+from krotray_core.subscriptions import Changed
+from krotray_tasks import access
+
+group = AppGroup("subscriptions", help="Who may connect, and how long.")
+telegram_id_argument = click.argument("telegram_id", type=int)
+
+
+def _done(what: str, changed: Changed) -> None:
+    access.converge_all(changed.servers)
+    subscription = changed.subscription
+    waits = ", ждёт места на сервере" if subscription.waiting_since else ""
+    click.echo(f"{what}: {subscription.status}, до {subscription.expires_at.isoformat(timespec='seconds')}{waits}")
+
+
+@group.command("grant")
+@telegram_id_argument
+@click.option("--days", type=click.IntRange(1), required=True, help="How many days to add.")
+@reports_errors
+def grant(telegram_id: int, days: int) -> None:
+    """Give days as a present."""
+    _done("Дни добавлены", subscriptions.grant(telegram_id, days))
+
+
+@group.command("set-expiry")
+@telegram_id_argument
+@click.argument("moment", metavar="ISO_TIME")
+@reports_errors
+def set_expiry(telegram_id: int, moment: str) -> None:
+    """Move the end to a moment, such as 2026-12-31T23:59:59+03:00."""
+    try:
+        expires_at = datetime.fromisoformat(moment)
+    except ValueError:
+        raise Invalid(f"not an ISO time: {moment}") from None
+    _done("Срок изменён", subscriptions.set_expiry(telegram_id, expires_at))
+
+
+@group.command("revoke")
+@telegram_id_argument
+@reports_errors
+def revoke(telegram_id: int) -> None:
+    """End access now."""
+    _done("Доступ отозван", subscriptions.revoke(telegram_id))
+
+
+@group.command("rotate-key")
+@telegram_id_argument
+@reports_errors
+def rotate_key(telegram_id: int) -> None:
+    """Give a new key and link; the old ones stop working."""
+    _done("Ключ заменён", subscriptions.rotate_key(telegram_id))
+
+
+@group.command("expire-due")
+@reports_errors
+def expire_due() -> None:
+    """End what has run out, now rather than at the next sweep."""
+    count, servers = subscriptions.expire_due()
+    access.converge_all(servers)
+    click.echo(f"Закончилось подписок: {count}")

@@ -1,0 +1,51 @@
+"""/api/payments: buying, and seeing how it went."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from flask import Blueprint, request
+from pydantic import ValidationError
+
+from krotray_api import auth
+from krotray_api.schemas import CreatePayment, PaymentCreated, PaymentOut, answer
+from krotray_core import billing
+from krotray_core.errors import Invalid, NotFound
+from krotray_tasks import money
+
+blueprint = Blueprint("payments", __name__, url_prefix="/api/payments")
+
+
+@blueprint.post("/create")
+def create() -> tuple[dict[str, object], int]:
+    """A new payment and the address to pay it at."""
+    user = auth.current_user()
+    try:
+        wanted = CreatePayment.model_validate(request.get_json(force=True))
+    except ValidationError as error:
+        wrong = sorted({str(fault["loc"][0]) if fault["loc"] else "body" for fault in error.errors()})
+        raise Invalid(f"missing or malformed: {', '.join(wrong)}") from None
+    payment = billing.start(user.id, wanted.tariff, wanted.method)
+    return answer(PaymentCreated(payment_id=payment.id, confirmation_url=payment.confirmation_url)), 201
+
+
+@blueprint.get("/<payment_id>")
+def show(payment_id: str) -> dict[str, object]:
+    """One's own payment."""
+    return answer(PaymentOut.of(billing.of_user(auth.current_user().id, _id(payment_id))))
+
+
+@blueprint.post("/<payment_id>/check")
+def check(payment_id: str) -> dict[str, object]:
+    """ "I have paid": has a worker ask YooKassa soon, and answers with what is known so far."""
+    payment = billing.of_user(auth.current_user().id, _id(payment_id))
+    if payment.status == "pending":
+        money.settle.enqueue(str(payment.id))
+    return answer(PaymentOut.of(payment))
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound("no such payment") from None

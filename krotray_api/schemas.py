@@ -1,0 +1,164 @@
+"""The JSON of the API: what comes in and what goes out, and from it the OpenAPI description."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from krotray_core import money
+from krotray_core.cabinet import Cabinet, State
+from krotray_core.models import Payment, User
+from krotray_core.plans import CURRENCY, Plan
+
+
+class PlanOut(BaseModel):
+    """One tariff."""
+
+    code: str
+    months: int
+    days: int
+    amount: str
+    currency: str
+
+    @classmethod
+    def of(cls, plan: Plan) -> PlanOut:
+        """From the business's plan."""
+        amount = money.to_text(plan.amount_kopecks)
+        return cls(code=plan.code, months=plan.months, days=plan.days, amount=amount, currency=CURRENCY)
+
+
+class PlansOut(BaseModel):
+    """All tariffs on sale."""
+
+    plans: list[PlanOut]
+
+
+class UserOut(BaseModel):
+    """The person who is asking."""
+
+    telegram_id: int
+    username: str | None
+    first_name: str | None
+
+    @classmethod
+    def of(cls, user: User) -> UserOut:
+        """From the user's row."""
+        return cls(telegram_id=user.telegram_id, username=user.username, first_name=user.first_name)
+
+
+class ServerOut(BaseModel):
+    """The server that somebody's key belongs to."""
+
+    name: str
+
+
+class SubscriptionOut(BaseModel):
+    """A subscription; `vless_url` is null unless the key works now."""
+
+    status: Literal["active", "expired", "revoked"]
+    expires_at: datetime
+    days_left: int
+    tariff_months: int | None
+    key: UUID
+    vless_url: str | None
+    subscription_url: str
+    server: ServerOut | None
+
+    @classmethod
+    def of(cls, seen: Cabinet) -> SubscriptionOut | None:
+        """From the cabinet; None without a subscription."""
+        row = seen.subscription
+        if row is None or seen.expires_at is None or seen.subscription_url is None:
+            return None
+        return cls(
+            status="expired" if row.status == "active" and not seen.running else row.status,
+            expires_at=seen.expires_at,
+            days_left=seen.days_left,
+            tariff_months=row.tariff_months,
+            key=row.uuid,
+            vless_url=seen.vless_url,
+            subscription_url=seen.subscription_url,
+            server=ServerOut(name=seen.server_name) if seen.server_name else None,
+        )
+
+
+class MeOut(BaseModel):
+    """The home screen."""
+
+    user: UserOut
+    state: State
+    subscription: SubscriptionOut | None
+
+
+class KeyOut(BaseModel):
+    """How to connect; nulls and 0 without an active subscription."""
+
+    vless_url: str | None = None
+    subscription_url: str | None = None
+    expires_at: datetime | None = None
+    days_left: int = 0
+
+
+class CreatePayment(BaseModel):
+    """What to buy, and how to pay for it (`sbp` or `card`)."""
+
+    model_config = ConfigDict(strict=True)
+
+    tariff: str
+    method: str
+
+
+class PaymentCreated(BaseModel):
+    """Where to pay."""
+
+    payment_id: UUID
+    confirmation_url: str | None
+
+
+class PaymentOut(BaseModel):
+    """A payment of the person who asks."""
+
+    payment_id: UUID
+    status: Literal["pending", "succeeded", "canceled", "refunded"]
+    amount: str
+    currency: str
+    tariff: str
+    method: Literal["sbp", "card"]
+    created_at: datetime
+    paid_at: datetime | None
+    confirmation_url: str | None
+    cancel_reason: str | None
+
+    @classmethod
+    def of(cls, payment: Payment) -> PaymentOut:
+        """From the payment's row; the address to pay at only while one can."""
+        return cls(
+            payment_id=payment.id,
+            status=payment.status,
+            amount=money.to_text(payment.amount_kopecks),
+            currency=payment.currency,
+            tariff=payment.plan_code,
+            method=payment.method,
+            created_at=payment.created_at,
+            paid_at=payment.paid_at,
+            confirmation_url=payment.confirmation_url if payment.status == "pending" else None,
+            cancel_reason=payment.cancel_reason,
+        )
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it, with a stable `code`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+def answer(model: BaseModel) -> dict[str, object]:
+    """The JSON of an answer: times in ISO 8601, UTC."""
+    return model.model_dump(mode="json")

@@ -1,0 +1,99 @@
+"""What a person sees of their own subscription: one read, no change."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import ColumnElement, and_, exists, select
+
+from krotray_core import billing, clock, links, settings
+from krotray_core.db import transaction
+from krotray_core.models import Payment, Seat, Server, Subscription, User
+
+State = Literal["no_subscription", "payment_pending", "provisioning", "active", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cabinet:
+    """A person's subscription at this moment. `vless_url` is there only while the key works."""
+
+    state: State
+    subscription: Subscription | None = None
+    expires_at: datetime | None = None
+    days_left: int = 0
+    vless_url: str | None = None
+    subscription_url: str | None = None
+    server_name: str | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether there are days left, be the key ready or not."""
+        return self.state in ("active", "provisioning")
+
+
+def of_user(user_id: int) -> Cabinet:
+    """The cabinet of a user of ours."""
+    return _read(User.id == user_id)
+
+
+def of_token(token: str) -> Cabinet | None:
+    """The cabinet behind a subscription link, or None when there is no such link."""
+    seen = _read(Subscription.token == token)
+    return seen if seen.subscription else None
+
+
+def _read(whose: ColumnElement[bool]) -> Cabinet:
+    now = clock.now()
+    payable = exists().where(
+        Payment.user_id == User.id,
+        Payment.status == "pending",
+        Payment.flagged_at.is_(None),
+        Payment.external_id.is_not(None),
+        Payment.created_at > now - billing.PAYABLE,
+    )
+    with transaction() as session:
+        row = session.execute(
+            select(Subscription, Seat, Server, payable)
+            .select_from(User)
+            .outerjoin(Subscription, Subscription.user_id == User.id)
+            .outerjoin(Seat, and_(Seat.subscription_id == Subscription.id, Seat.wanted))
+            .outerjoin(Server, Server.id == Seat.server_id)
+            .where(whose)
+        ).one_or_none()
+    if row is None:
+        return Cabinet("no_subscription")
+    subscription, seat, server, pending = row
+    if subscription is None:
+        return Cabinet("payment_pending" if pending else "no_subscription")
+    link = f"{settings.get().origin}/sub/{subscription.token}"
+    if not (subscription.status == "active" and ends_at(subscription, now) > now):
+        return Cabinet(
+            "payment_pending" if pending else "expired", subscription, subscription.expires_at, subscription_url=link
+        )
+    confirmed = seat is not None and seat.generation == seat.observed_generation
+    end = ends_at(subscription, now)
+    return Cabinet(
+        "active" if confirmed else "provisioning",
+        subscription,
+        end,
+        days_left=math.ceil((end - now) / timedelta(days=1)),
+        vless_url=_vless_url(server, seat) if confirmed else None,
+        subscription_url=link,
+        server_name=server.name if server else None,
+    )
+
+
+def ends_at(subscription: Subscription, now: datetime) -> datetime:
+    """When the days run out: while somebody waits for a place, their days stand still and the end moves on."""
+    waited = max(now - subscription.waiting_since, timedelta(0)) if subscription.waiting_since else timedelta(0)
+    return subscription.expires_at + waited
+
+
+def _vless_url(server: Server, seat: Seat) -> str | None:
+    template = server.vless_url_template or settings.get().vless_url_template
+    if template is None:
+        return None
+    return links.vless_url(template, key=seat.uuid, host=server.host, name=server.name, email=seat.email)

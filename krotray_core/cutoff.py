@@ -1,0 +1,55 @@
+"""The cut-off rule: whoever lost their seat within the last day is sent into the server's blackhole.
+
+Xray's RemoveUser only stops new logins; a client with a live multiplexed connection would go on for hours. One routing rule
+of ours on each server holds the e-mails of those removed lately, and is written as a whole from what our seats say.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_, select, update
+
+from krotray_core import clock
+from krotray_core.db import transaction
+from krotray_core.errors import XrayError, XrayUnavailable
+from krotray_core.models import Seat, Server
+from krotray_core.xray.client import XrayClient
+
+# Longer than a write can take; by the end of a day the connections from before a removal are gone.
+LEASE = timedelta(seconds=30)
+KEPT = timedelta(days=1)
+
+
+def rewrite(server_id: int, xray: XrayClient) -> XrayError | XrayUnavailable | None:
+    """Writes the rule anew. A server that cannot have one is served without.
+
+    One worker at a time writes it, so that an older picture never replaces a newer one. Returns what went wrong, if
+    anything; XrayUnavailable also when another worker is at it.
+    """
+    until = _lease(server_id)
+    if until is None:
+        return XrayUnavailable("another worker is writing the cut-off rule")
+    try:
+        xray.cut_off(_emails(server_id))
+    except (XrayError, XrayUnavailable) as error:
+        return error
+    finally:
+        with transaction() as session:
+            held = update(Server).where(Server.id == server_id, Server.rule_leased_until == until)
+            session.execute(held.values(rule_leased_until=None))
+    return None
+
+
+def _lease(server_id: int) -> datetime | None:
+    now = clock.now()
+    with transaction() as session:
+        free = or_(Server.rule_leased_until.is_(None), Server.rule_leased_until < now)
+        statement = update(Server).where(Server.id == server_id, free).values(rule_leased_until=now + LEASE)
+        return session.scalar(statement.returning(Server.rule_leased_until))
+
+
+def _emails(server_id: int) -> list[str]:
+    with transaction() as session:
+        lately = Seat.removed_at > clock.now() - KEPT
+        return list(session.scalars(select(Seat.email).where(Seat.server_id == server_id, ~Seat.wanted, lately)))

@@ -1,0 +1,92 @@
+"""The database: Base, one engine a process, and `transaction()`, the only way in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, Engine, MetaData, Text, Uuid, create_engine
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from krotray_core import settings
+
+_inside: ContextVar[bool] = ContextVar("inside a transaction", default=False)
+
+
+class Base(DeclarativeBase):
+    """What all tables share: constraint names that a migration can rely on, and how Python's types are stored."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - the form that SQLAlchemy prescribes
+        int: BigInteger,
+        str: Text,
+        datetime: DateTime(timezone=True),
+        UUID: Uuid(),
+        dict[str, Any]: JSONB,
+    }
+
+
+@cache
+def engine() -> Engine:
+    """The engine of this process, made on first use; a dead connection is noticed before it is handed out."""
+    return create_engine(
+        settings.get().database_url,
+        pool_size=8,
+        max_overflow=8,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={
+            "connect_timeout": 3,
+            "application_name": "krotray",
+            # Deadlines inside PostgreSQL, in milliseconds: nothing of ours takes this long unless something is wrong.
+            "options": "-c timezone=UTC -c statement_timeout=15000 -c lock_timeout=5000"
+            " -c idle_in_transaction_session_timeout=30000",
+        },
+    )
+
+
+def _forget_after_fork() -> None:
+    """A child must not talk over its parent's sockets: it leaves them alone (no close) and opens its own."""
+    if engine.cache_info().currsize:
+        engine().dispose(close=False)
+        engine.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """One transaction: committed on leaving, rolled back on any error. It must not be nested and must not wait for a network.
+
+    Raises RuntimeError when entered from inside another one.
+    """
+    if _inside.get():
+        raise RuntimeError("a transaction inside a transaction: hand the session down instead")
+    token = _inside.set(True)
+    try:
+        with Session(engine(), expire_on_commit=False) as session, session.begin():
+            yield session
+    finally:
+        _inside.reset(token)
+
+
+def in_transaction() -> bool:
+    """Whether the caller is inside `transaction()`; what must come after a commit asks here."""
+    return _inside.get()

@@ -1,0 +1,60 @@
+"""Share links and subscription bodies. Pure: text in, text out.
+
+The form of a VLESS link: https://github.com/XTLS/Xray-core/discussions/716
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from ipaddress import IPv6Address
+from urllib.parse import quote, urlsplit
+from uuid import UUID
+
+PLACEHOLDERS = ("uuid", "host", "name", "email")
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+
+
+def check_template(template: str) -> str:
+    """A VLESS_URL_TEMPLATE fit for use, or ValueError.
+
+    It is a whole vless:// link with `{uuid}` where the key goes; `{host}` and `{name}` (of the server) and `{email}`
+    (of the user, as Xray knows it) may be used too. Other braces are kept as they are.
+    """
+    if not template.startswith("vless://"):
+        raise ValueError("should start with vless://")
+    if "{uuid}" not in template:
+        raise ValueError("should hold {uuid} where the user's key goes")
+    for name in _PLACEHOLDER.findall(template):
+        if name not in PLACEHOLDERS:
+            raise ValueError(f"knows no {{{name}}}; there are {', '.join('{' + p + '}' for p in PLACEHOLDERS)}")
+    try:
+        port = urlsplit(vless_url(template, key=UUID(int=0), host="host.invalid", name="name", email="user_0")).port
+    except ValueError:
+        port = None
+    if port is None:
+        raise ValueError("should name the port: vless://{uuid}@{host}:443?...")
+    return template
+
+
+def vless_url(template: str, *, key: UUID, host: str, name: str, email: str) -> str:
+    """The link that a VPN program takes, made from a server's template. Values are percent-encoded, IPv6 is bracketed."""
+    values = {"uuid": str(key), "host": _host(host), "name": quote(name, safe=""), "email": quote(email, safe="")}
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
+
+
+def _host(host: str) -> str:
+    try:
+        return f"[{IPv6Address(host)}]"
+    except ValueError:
+        return host
+
+
+def placeholder(remark: str) -> str:
+    """A link that leads nowhere and says `remark` in the VPN program's list: how an expired subscription explains itself."""
+    return f"vless://{UUID(int=0)}@127.0.0.1:1?encryption=none&type=tcp#{quote(remark, safe='')}"
+
+
+def subscription_body(links: list[str]) -> str:
+    """The base64 of newline-joined links, which every VPN program reads."""
+    return base64.b64encode("\n".join(links).encode()).decode()

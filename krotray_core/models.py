@@ -1,0 +1,174 @@
+"""Tables and their constraints; no I/O. Times are timestamptz (aware, UTC), money is whole kopecks.
+
+The database itself keeps the promises that money and access rest on: see every CHECK and unique index below.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from krotray_core.db import Base
+
+
+class User(Base):
+    """A person in Telegram who has talked to us."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    telegram_id: Mapped[int] = mapped_column(unique=True)
+    username: Mapped[str | None]
+    first_name: Mapped[str | None]
+    language_code: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Server(Base):
+    """One Xray. `active_users` counts the wanted seats on it and changes in the same transaction as they do."""
+
+    __tablename__ = "servers"
+    __table_args__ = (
+        CheckConstraint("active_users >= 0 AND active_users <= max_users", name="active_users"),
+        CheckConstraint("max_users > 0", name="max_users"),
+        CheckConstraint("grpc_port BETWEEN 1 AND 65535", name="grpc_port"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    host: Mapped[str]
+    grpc_port: Mapped[int]
+    inbound_tag: Mapped[str]
+    vless_url_template: Mapped[str | None]
+    max_users: Mapped[int]
+    active_users: Mapped[int] = mapped_column(server_default=text("0"))
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    # What `provisioning.watch` saw last; unknown (NULL) until it has looked.
+    is_up: Mapped[bool | None]
+    checked_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    # Held by the one converge that is rewriting this server's cut-off rule.
+    rule_leased_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    @property
+    def target(self) -> str:
+        """Where its gRPC API is, as gRPC writes it."""
+        return f"[{self.host}]:{self.grpc_port}" if ":" in self.host else f"{self.host}:{self.grpc_port}"
+
+
+class Subscription(Base):
+    """What a user has paid for; one for each user, for good. Its UUID is the key."""
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (
+        CheckConstraint("status IN ('active', 'expired', 'revoked')", name="status"),
+        CheckConstraint("waiting_since IS NULL OR status = 'active'", name="waiting"),
+        CheckConstraint("tariff_months > 0", name="tariff_months"),
+        Index("ix_subscriptions_due", "expires_at", postgresql_where=text("status = 'active'")),
+        Index("ix_subscriptions_waiting", "waiting_since", postgresql_where=text("waiting_since IS NOT NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), unique=True)
+    status: Mapped[str]
+    expires_at: Mapped[datetime]
+    uuid: Mapped[UUID] = mapped_column(unique=True)
+    # The secret in the subscription link.
+    token: Mapped[str] = mapped_column(unique=True, server_default=text("gen_random_uuid()::text"))
+    tariff_months: Mapped[int | None]
+    # Paid, but no server has room: since then the days stand still.
+    waiting_since: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Payment(Base):
+    """One attempt to pay. Its id is also the Idempotence-Key and `metadata.payment_id` at YooKassa."""
+
+    __tablename__ = "payments"
+    __table_args__ = (
+        CheckConstraint("status IN ('pending', 'succeeded', 'canceled', 'refunded')", name="status"),
+        CheckConstraint("amount_kopecks > 0", name="amount_kopecks"),
+        CheckConstraint("days > 0 AND months > 0", name="length"),
+        CheckConstraint("method IN ('sbp', 'card')", name="method"),
+        CheckConstraint("(status IN ('succeeded', 'refunded')) = (paid_at IS NOT NULL)", name="paid_at"),
+        CheckConstraint("(flagged_at IS NULL) = (flag_reason IS NULL)", name="flag"),
+        Index("ix_payments_user_id", "user_id", "created_at"),
+        Index(
+            "ix_payments_open",
+            "next_check_at",
+            postgresql_where=text("status = 'pending' AND flagged_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    external_id: Mapped[str | None] = mapped_column(unique=True)
+    status: Mapped[str] = mapped_column(server_default=text("'pending'"))
+    # Sold with: a later change of prices does not reach into the past.
+    plan_code: Mapped[str]
+    months: Mapped[int]
+    days: Mapped[int]
+    amount_kopecks: Mapped[int]
+    currency: Mapped[str]
+    method: Mapped[str]
+    # The exact body that was (or will be) sent, so that it can be sent again with the same key.
+    request: Mapped[dict[str, Any]]
+    confirmation_url: Mapped[str | None]
+    cancel_reason: Mapped[str | None]
+    # A success that we must not honour (another amount, currency or shop) waits here for a person.
+    flagged_at: Mapped[datetime | None]
+    flag_reason: Mapped[str | None]
+    # When the sweep should ask YooKassa next.
+    next_check_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    paid_at: Mapped[datetime | None]
+
+
+class Seat(Base):
+    """Who should be on which Xray server, and how much of that the server has confirmed.
+
+    A seat is dirty while `generation` (raised by every change that matters to Xray) is ahead of `observed_generation`.
+    """
+
+    __tablename__ = "seats"
+    __table_args__ = (
+        Index("uq_seats_server_email", "server_id", "email", unique=True),
+        Index("uq_seats_wanted", "subscription_id", unique=True, postgresql_where=text("wanted")),
+        Index("ix_seats_dirty", "server_id", "id", postgresql_where=text("generation <> observed_generation")),
+        Index("ix_seats_removed", "server_id", "removed_at", postgresql_where=text("NOT wanted")),
+        Index("ix_seats_subscription_id", "subscription_id"),
+        CheckConstraint("generation > 0", name="generation"),
+        CheckConstraint("observed_generation BETWEEN 0 AND generation", name="observed_generation"),
+        CheckConstraint("wanted = (removed_at IS NULL)", name="removed_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    subscription_id: Mapped[int] = mapped_column(ForeignKey("subscriptions.id"))
+    server_id: Mapped[int] = mapped_column(ForeignKey("servers.id"))
+    email: Mapped[str]
+    uuid: Mapped[UUID]
+    wanted: Mapped[bool]
+    removed_at: Mapped[datetime | None]
+    generation: Mapped[int] = mapped_column(server_default=text("1"))
+    observed_generation: Mapped[int] = mapped_column(server_default=text("0"))
+    # The e-mail is (or may be) in the server's cut-off rule.
+    cut_off: Mapped[bool] = mapped_column(server_default=text("false"))
+    leased_until: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    last_error: Mapped[str | None]
+
+
+class Lease(Base):
+    """Who alone may do a thing for now, such as being the beat that fires."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    until: Mapped[datetime]

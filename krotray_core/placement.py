@@ -1,0 +1,135 @@
+"""Seats: a place on the least-loaded healthy server with room, taken and given back inside the caller's transaction.
+
+`servers.active_users` moves together with the seats here and nowhere else. Locks are taken in one order everywhere:
+payment, subscription, seat, server.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from krotray_core import users
+from krotray_core.db import transaction
+from krotray_core.models import Seat, Server, Subscription
+
+TRIES = 5  # a guarded UPDATE may find that somebody took the last place a moment before
+
+
+def take(session: Session, subscription: Subscription, now: datetime) -> int | None:
+    """Sees to it that this (locked, active) subscription has a seat that opens with its present key.
+
+    Prefers the server that it was on before. Returns the server's id, or None when no server has room: then the
+    subscription waits, and its days stand still until there is.
+    """
+    seat = session.scalar(select(Seat).where(Seat.subscription_id == subscription.id, Seat.wanted).with_for_update())
+    if seat:
+        if seat.uuid != subscription.uuid:
+            seat.uuid = subscription.uuid
+            seat.generation += 1
+        return seat.server_id
+    server_id = _claim_former(session, subscription) or _claim_least_loaded(session)
+    if server_id is None:
+        subscription.waiting_since = subscription.waiting_since or now
+        return None
+    if subscription.waiting_since:
+        subscription.expires_at += now - subscription.waiting_since
+        subscription.waiting_since = None
+    statement = insert(Seat).values(
+        subscription_id=subscription.id,
+        server_id=server_id,
+        email=users.email(subscription.user_id),
+        uuid=subscription.uuid,
+        wanted=True,
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=[Seat.server_id, Seat.email],
+        set_={
+            "uuid": statement.excluded.uuid,
+            "wanted": True,
+            "removed_at": None,
+            "generation": Seat.generation + 1,
+            "attempts": 0,
+            "last_error": None,
+        },
+    )
+    session.execute(statement)
+    return server_id
+
+
+def _has_room() -> ColumnElement[bool]:
+    return Server.enabled & (Server.active_users < Server.max_users) & Server.is_up.is_not(False)
+
+
+def _claim_former(session: Session, subscription: Subscription) -> int | None:
+    former = (
+        select(Seat.server_id)
+        .where(Seat.subscription_id == subscription.id, ~Seat.wanted)
+        .order_by(Seat.removed_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return _claim(session, Server.id == former)
+
+
+def _claim_least_loaded(session: Session) -> int | None:
+    emptiest = select(Server.id).where(_has_room()).order_by(Server.active_users, Server.id).limit(1).scalar_subquery()
+    for _ in range(TRIES):
+        server_id = _claim(session, Server.id == emptiest)
+        if server_id is not None:
+            return server_id
+    return None
+
+
+def _claim(session: Session, which: ColumnElement[bool]) -> int | None:
+    # The room is checked again by the UPDATE itself, on the row as it is once the lock is ours.
+    statement = update(Server).where(which, _has_room()).values(active_users=Server.active_users + 1)
+    return session.scalar(statement.returning(Server.id), execution_options={"synchronize_session": False})
+
+
+def release(session: Session, subscription_ids: Collection[int], now: datetime) -> set[int]:
+    """Gives back the seats of these (locked) subscriptions. Returns the ids of the servers that must hear of it."""
+    held = select(Seat.id).where(Seat.subscription_id.in_(subscription_ids), Seat.wanted).order_by(Seat.id)
+    ids = session.scalars(held.with_for_update()).all()
+    given_back = update(Seat).where(Seat.id.in_(ids))
+    given_back = given_back.values(wanted=False, removed_at=now, generation=Seat.generation + 1, attempts=0)
+    rows = session.scalars(given_back.returning(Seat.server_id), execution_options={"synchronize_session": False})
+    counts = Counter(rows)
+    for server_id in sorted(counts):
+        session.execute(
+            update(Server)
+            .where(Server.id == server_id)
+            .values(active_users=Server.active_users - counts[server_id])
+            .execution_options(synchronize_session=False)
+        )
+    return set(counts)
+
+
+def seat_waiting(now: datetime) -> set[int]:
+    """Seats those who paid and wait, in the order in which they began to, while there is room.
+
+    Each gets a transaction of its own. Returns the ids of the servers that got somebody.
+    """
+    servers: set[int] = set()
+    while True:
+        with transaction() as session:
+            if not session.scalar(select(func.count()).select_from(Server).where(_has_room())):
+                return servers
+            subscription = session.scalar(
+                select(Subscription)
+                .where(Subscription.waiting_since.is_not(None))
+                .order_by(Subscription.waiting_since, Subscription.id)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            )
+            if subscription is None:
+                return servers
+            server_id = take(session, subscription, now)
+            if server_id is None:
+                return servers
+            servers.add(server_id)

@@ -1,0 +1,155 @@
+"""`converge` makes what is in one Xray equal to what our seats say: the only door to Xray's users.
+
+Whatever happens to a person (paid, expired, revoked, key rotated, Xray restarted) only changes seats; this does the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import or_, select, update
+
+from krotray_core import clock, cutoff
+from krotray_core.db import transaction
+from krotray_core.errors import NotFound, XrayUnavailable
+from krotray_core.models import Seat, Server
+from krotray_core.xray.client import Add, Outcome, Remove, XrayClient
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+# Longer than a batch can take with every deadline of its calls used up.
+LEASE = timedelta(seconds=60)
+LONGEST_PAUSE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A dirty seat as it was when this worker took it; `leased_until` proves later that it is still ours."""
+
+    id: int
+    email: str
+    uuid: UUID
+    wanted: bool
+    cut_off: bool
+    generation: int
+    leased_until: datetime
+
+
+@dataclass(slots=True)
+class Converged:
+    """How many seats the server confirmed, and how many it refused (they are tried again after a pause)."""
+
+    confirmed: int = 0
+    refused: int = 0
+
+
+def client(server: Server) -> XrayClient:
+    """The gRPC client of a server."""
+    return XrayClient(server.target, server.inbound_tag)
+
+
+def find(server_id: int) -> Server:
+    """The server with this id. Raises NotFound."""
+    with transaction() as session:
+        server = session.get(Server, server_id)
+    if server is None:
+        raise NotFound(f"no server with id {server_id}")
+    return server
+
+
+def converge(server_id: int) -> Converged:
+    """Brings every dirty seat of a server to the server, in batches, until none is left that could be.
+
+    May run twice at once: a seat is in the hands of one worker at a time. Raises NotFound, XrayUnavailable (the seats
+    stay dirty).
+    """
+    server, result = find(server_id), Converged()
+    while True:
+        claims = _claim(server_id)
+        if not claims:
+            return result
+        outcomes = _send(server, claims)
+        _record(claims, outcomes)
+        result.confirmed += sum(outcome is None for outcome in outcomes)
+        away = next((outcome for outcome in outcomes if isinstance(outcome, XrayUnavailable)), None)
+        if away:
+            raise away
+        result.refused += sum(outcome is not None for outcome in outcomes)
+
+
+def dirty_servers() -> list[int]:
+    """Servers with a dirty seat that nobody is working on."""
+    with transaction() as session:
+        free = or_(Seat.leased_until.is_(None), Seat.leased_until < clock.now())
+        dirty = select(Seat.server_id).where(Seat.generation != Seat.observed_generation, free)
+        return list(session.scalars(dirty.distinct().order_by(Seat.server_id)))
+
+
+def _claim(server_id: int) -> list[Claim]:
+    now = clock.now()
+    with transaction() as session:
+        seats = session.scalars(
+            select(Seat)
+            .where(
+                Seat.server_id == server_id,
+                Seat.generation != Seat.observed_generation,
+                or_(Seat.leased_until.is_(None), Seat.leased_until < now),
+            )
+            .order_by(Seat.id)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        ).all()
+        until = now + LEASE
+        session.execute(
+            update(Seat)
+            .where(Seat.id.in_([seat.id for seat in seats]))
+            .values(leased_until=until, attempts=Seat.attempts + 1)
+            .execution_options(synchronize_session=False)
+        )
+        return [Claim(s.id, s.email, s.uuid, s.wanted, s.cut_off, s.generation, until) for s in seats]
+
+
+def _send(server: Server, claims: Sequence[Claim]) -> list[Outcome]:
+    """All operations of a batch, then the cut-off rule where the batch concerns it. No transaction is open here."""
+    xray = client(server)
+    outcomes = xray.apply([Add(c.email, c.uuid) if c.wanted else Remove(c.email) for c in claims])
+    concerned = [position for position, c in enumerate(claims) if not c.wanted or c.cut_off]
+    if any(outcomes[position] is None for position in concerned):
+        fault = cutoff.rewrite(server.id, xray)
+        if fault:
+            for position in concerned:
+                outcomes[position] = outcomes[position] or fault
+    return outcomes
+
+
+def _record(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
+    """Notes each answer, unless the seat has changed meanwhile: then it stays dirty and is done again."""
+    now = clock.now()
+    with transaction() as session:
+        rows = session.scalars(
+            select(Seat).where(Seat.id.in_([c.id for c in claims])).order_by(Seat.id).with_for_update()
+        )
+        seats = {seat.id: seat for seat in rows}
+        for claim, outcome in zip(claims, outcomes, strict=True):
+            seat = seats[claim.id]
+            if seat.leased_until != claim.leased_until:
+                # We were too slow and another worker went ahead: what it did may have been undone by us just now.
+                seat.generation += 1
+                continue
+            seat.leased_until = None
+            if seat.generation != claim.generation:
+                continue
+            if outcome is None:
+                seat.observed_generation = seat.generation
+                seat.cut_off = not seat.wanted
+                seat.attempts, seat.last_error = 0, None
+            else:
+                seat.last_error = str(outcome)[:500]
+                if not isinstance(outcome, XrayUnavailable):
+                    log.error("seat %s (%s) was refused: %s", seat.id, seat.email, outcome)
+                    seat.leased_until = now + min(timedelta(seconds=2 ** min(seat.attempts, 10)), LONGEST_PAUSE)

@@ -1,0 +1,174 @@
+"""Settings: frozen, read from the environment (or `.env` beside the code) once; every missing or wrong name is reported at once."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from krotray_core.errors import SettingsError
+from krotray_core.links import check_template
+
+IPNetwork = IPv4Network | IPv6Network
+
+# https://yookassa.ru/developers/using-api/webhooks#ip
+YOOKASSA_PUBLISHED_NETWORKS = (
+    "185.71.76.0/27",
+    "185.71.77.0/27",
+    "77.75.153.0/25",
+    "77.75.156.11",
+    "77.75.156.35",
+    "77.75.154.128/25",
+    "2a02:5180::/32",
+)
+
+
+def _parts(value: Any) -> Any:
+    """ "a, b" -> ["a", "b"]: lists are written with commas in an environment variable."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _networks(value: Any) -> Any:
+    return tuple(ip_network(part, strict=False) for part in _parts(value))
+
+
+def _database_url(value: str) -> str:
+    """Turns postgres:// and postgresql:// into the name of the driver in use (SQLAlchemy 2.1 would take psycopg 3)."""
+    value = re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", value)
+    try:
+        url = make_url(value)
+    except (ArgumentError, ValueError):
+        raise ValueError("not a database URL") from None
+    if url.drivername != "postgresql+psycopg2":
+        raise ValueError("only PostgreSQL will do: postgresql://user:password@host/database")
+    return value
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in schemes and bool(parts.netloc)
+            _ = parts.port
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(f"should be an address that starts with {' or '.join(s + '://' for s in schemes)}")
+        return value.rstrip("/") if parts.path == "/" else value
+
+    return AfterValidator(check)
+
+
+def _shown(value: SecretStr, pattern: str, hint: str) -> SecretStr:
+    if not re.fullmatch(pattern, value.get_secret_value()):
+        raise ValueError(hint)
+    return value
+
+
+def _bot_token(value: SecretStr) -> SecretStr:
+    return _shown(value, r"[0-9]+:[A-Za-z0-9_-]{20,}", "should look like 123456789:AAF... (BotFather gives it)")
+
+
+def _login(value: SecretStr) -> SecretStr:
+    return _shown(value, r"[^:\s]+:\S+", "should be user:password")
+
+
+HttpUrl = Annotated[str, _url("http", "https")]
+NonEmpty = Annotated[str, Field(min_length=1)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Networks = Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)]
+Secret = Annotated[SecretStr, Field(min_length=1)]
+
+
+class Settings(BaseSettings):
+    """Everything that may differ between two installations; the README describes each name."""
+
+    model_config = SettingsConfigDict(
+        env_file=Path(__file__).parent.parent / ".env",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # a wrong secret must not end up in a log
+    )
+
+    database_url: Annotated[str, AfterValidator(_database_url)]
+    redis_url: Annotated[str, _url("redis", "rediss", "redis+socket", "sentinel")]
+    celery_broker_url: str | None = None
+    secret_key: Annotated[SecretStr, Field(min_length=16)]
+
+    bot_token: Annotated[SecretStr, AfterValidator(_bot_token)]
+    mini_app_url: HttpUrl
+    public_url: HttpUrl | None = None
+    telegram_api_url: HttpUrl = "https://api.telegram.org"
+    admin_telegram_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_parts)] = ()
+
+    yookassa_shop_id: NonEmpty
+    yookassa_secret_key: Secret
+    yookassa_api_url: HttpUrl = "https://api.yookassa.ru/v3"
+    yookassa_networks: Networks = tuple(ip_network(n) for n in YOOKASSA_PUBLISHED_NETWORKS)
+    payment_return_url: HttpUrl
+
+    trusted_proxies: Networks = ()
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)] | None = None
+    metrics_token: SecretStr | None = None
+    flower_basic_auth: Annotated[SecretStr, AfterValidator(_login)] | None = None
+
+    vless_url_template: Annotated[str, AfterValidator(check_template)] | None = None
+    xray_inbound_tag: NonEmpty = "vless-in"
+    xray_server_name: str | None = None
+    xray_server_host: str | None = None
+    xray_grpc_port: Port | None = None
+    xray_max_users: Annotated[int, Field(ge=1)] | None = None
+
+    expiry_sweep_seconds: Seconds = 300
+    settle_sweep_seconds: Seconds = 60
+    watch_seconds: Seconds = 10
+    audit_seconds: Seconds = 600
+    repair_seconds: Seconds = 30
+
+    @property
+    def broker_url(self) -> str:
+        """Where Celery's messages go."""
+        return self.celery_broker_url or self.redis_url
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of our public address, without a slash: what subscription links start with."""
+        parts = urlsplit(self.public_url or self.mini_app_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """Origins whose pages may call the API; by default that of the Mini App."""
+        if self.cors_origins is not None:
+            return self.cors_origins
+        parts = urlsplit(self.mini_app_url)
+        return (f"{parts.scheme}://{parts.netloc}",)
+
+
+def load() -> Settings:
+    """Reads the environment. Raises SettingsError with one message that names every missing or malformed setting."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors(include_url=False, include_context=False, include_input=False):
+            name = str(fault["loc"][0]).upper() if fault["loc"] else "?"
+            said = "is missing" if fault["type"] == "missing" else fault["msg"].removeprefix("Value error, ")
+            faults.append(f"  {name}: {said}")
+        raise SettingsError("\n".join(["The settings will not do:", *sorted(set(faults))])) from None
+
+
+@cache
+def get() -> Settings:
+    """The settings of this process, read on first use. Raises SettingsError."""
+    return load()

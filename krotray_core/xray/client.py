@@ -1,0 +1,210 @@
+"""One Xray server as we use it: users in and out in pipelined batches, the cut-off rule, uptime. Every call has a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import grpc
+from google.protobuf.message import Message
+
+from krotray_core.errors import XrayError, XrayServiceMissing, XrayUnavailable, XrayUserExists, XrayUserNotFound
+from krotray_core.xray import channels
+from krotray_core.xray.faults import typed
+from krotray_core.xray.stubs import (
+    handler_pb2,
+    handler_pb2_grpc,
+    router_pb2,
+    routing_pb2,
+    routing_pb2_grpc,
+    serial_pb2,
+    stats_pb2,
+    stats_pb2_grpc,
+    user_pb2,
+    vless_pb2,
+)
+
+DEADLINE_SECONDS = 3.0
+LIST_DEADLINE_SECONDS = 10.0
+IN_FLIGHT = 200  # measured: more gains nothing on loopback, and at 40 ms this is still 2,800 adds a second
+
+BLACKHOLE = "xray.proxy.blackhole.Config"
+CUTOFF_PREFIX = "krotray-cutoff-"
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Let this e-mail in with this key."""
+
+    email: str
+    uuid: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Let this e-mail in no more."""
+
+    email: str
+
+
+Operation = Add | Remove
+Outcome = XrayError | XrayUnavailable | None  # None: done
+
+
+def same_key(one: UUID, other: UUID) -> bool:
+    """Whether Xray takes the two for the same key: it ignores bytes 6 and 7 (it keeps flags of its own there)."""
+    return one.bytes[:6] + one.bytes[8:] == other.bytes[:6] + other.bytes[8:]
+
+
+class XrayClient:
+    """The gRPC API of the server at `target` (host:port); `tag` names the inbound that holds our users."""
+
+    def __init__(self, target: str, tag: str) -> None:
+        self._tag = tag
+        channel = channels.channel(target)
+        self._handler = handler_pb2_grpc.HandlerServiceStub(channel)  # type: ignore[no-untyped-call] # generated
+        self._routing = routing_pb2_grpc.RoutingServiceStub(channel)  # type: ignore[no-untyped-call] # generated
+        self._stats = stats_pb2_grpc.StatsServiceStub(channel)  # type: ignore[no-untyped-call] # generated
+
+    def uptime(self) -> int:
+        """Seconds since Xray started. Raises XrayUnavailable, XrayServiceMissing."""
+        return int(_call(self._stats.GetSysStats, stats_pb2.SysStatsRequest()).uptime)
+
+    def users(self) -> dict[str, UUID | None]:
+        """Everybody on the inbound: e-mail in lower case -> key (None where it is no VLESS account).
+
+        Raises XrayInboundMissing, XrayUnavailable.
+        """
+        request = handler_pb2.GetInboundUserRequest(tag=self._tag)
+        answer = _call(self._handler.GetInboundUsers, request, seconds=LIST_DEADLINE_SECONDS)
+        return {user.email.lower(): _key(user.account) for user in answer.users if user.email}
+
+    def apply(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Sends all operations, many in flight at a time, and says of each, in order, how it ended.
+
+        An Add of a user who is there with the same key, and a Remove of one who is not, count as done; an Add of one who
+        is there with another key replaces the key. No exception leaves here for what the server or the network did.
+        """
+        outcomes = self._pipeline(operations)
+        there = [
+            position
+            for position, (operation, outcome) in enumerate(zip(operations, outcomes, strict=True))
+            if isinstance(operation, Add) and isinstance(outcome, XrayUserExists)
+        ]
+        if there:
+            adds = [operations[position] for position in there]
+            for position, outcome in zip(there, self._replace(adds), strict=True):
+                outcomes[position] = outcome
+        return outcomes
+
+    def _pipeline(self, operations: Sequence[Operation]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for start in range(0, len(operations), IN_FLIGHT):
+            futures = [
+                self._handler.AlterInbound.future(self._request(operation), timeout=DEADLINE_SECONDS)
+                for operation in operations[start : start + IN_FLIGHT]
+            ]
+            answers = [_outcome(future) for future in futures]
+            outcomes += answers
+            if all(isinstance(answer, XrayUnavailable) for answer in answers):
+                # Nobody is there: no use in waiting a deadline for each of the other windows.
+                return outcomes + answers[:1] * (len(operations) - len(outcomes))
+        return outcomes
+
+    def _replace(self, adds: Sequence[Operation]) -> list[Outcome]:
+        """Adds that met a user of the same e-mail: done if the key is the same, else the old one makes way."""
+        try:
+            keys = self.users()
+        except (XrayError, XrayUnavailable) as error:
+            return [error] * len(adds)
+        outcomes: list[Outcome] = [None] * len(adds)
+        other = [position for position, add in enumerate(adds) if not _holds(keys, add)]
+        self._pipeline([Remove(adds[position].email) for position in other])  # what fails here fails again below
+        for position, outcome in zip(other, self._pipeline([adds[position] for position in other]), strict=True):
+            outcomes[position] = outcome
+        return outcomes
+
+    def _request(self, operation: Operation) -> handler_pb2.AlterInboundRequest:
+        packed: Message
+        match operation:
+            case Add(email, uuid):
+                account = _pack(vless_pb2.Account(id=str(uuid), encryption="none"))
+                packed = handler_pb2.AddUserOperation(user=user_pb2.User(email=email, account=account))
+            case Remove(email):
+                packed = handler_pb2.RemoveUserOperation(email=email)
+        return handler_pb2.AlterInboundRequest(tag=self._tag, operation=_pack(packed))
+
+    def blackhole(self) -> str | None:
+        """The tag of an outbound that swallows everything, if the server has one. Raises XrayUnavailable."""
+        answer = _call(self._handler.ListOutbounds, handler_pb2.ListOutboundsRequest())
+        return next((o.tag for o in answer.outbounds if o.proxy_settings.type == BLACKHOLE and o.tag), None)
+
+    def rules(self) -> list[str]:
+        """The tags of the server's routing rules, in the order in which they are asked ("" where a rule has no tag).
+
+        Raises XrayServiceMissing where the server does not offer RoutingService, XrayUnavailable.
+        """
+        answer = _call(self._routing.ListRule, routing_pb2.ListRuleRequest())
+        return [rule.rule_tag for rule in answer.rules]
+
+    def cut_off(self, emails: Iterable[str]) -> bool:
+        """Makes the cut-off rule hold exactly these e-mails: whatever is still connected under them leads nowhere.
+
+        False where the server cannot do that (no RoutingService, or no blackhole outbound): it is served without.
+        Raises XrayUnavailable, XrayError.
+        """
+        try:
+            old = [tag for tag in self.rules() if tag.startswith(CUTOFF_PREFIX)]
+        except XrayServiceMissing:
+            return False
+        emails = sorted(emails)
+        if emails:
+            outbound = self.blackhole()
+            if outbound is None:
+                return False
+            # The new rule is there before the old one goes, so that nobody slips through in between.
+            taken = {int(tag.removeprefix(CUTOFF_PREFIX)) for tag in old if tag.removeprefix(CUTOFF_PREFIX).isdigit()}
+            rule = router_pb2.RoutingRule(
+                tag=outbound, user_email=emails, rule_tag=f"{CUTOFF_PREFIX}{max(taken, default=0) + 1}"
+            )
+            config = _pack(router_pb2.Config(rule=[rule]))
+            _call(self._routing.AddRule, routing_pb2.AddRuleRequest(config=config, should_append=True))
+        for tag in old:
+            _call(self._routing.RemoveRule, routing_pb2.RemoveRuleRequest(rule_tag=tag))
+        return True
+
+
+def _holds(keys: dict[str, UUID | None], operation: Operation) -> bool:
+    key = keys.get(operation.email.lower())
+    return isinstance(operation, Add) and key is not None and same_key(key, operation.uuid)
+
+
+def _pack(message: Message) -> serial_pb2.TypedMessage:
+    return serial_pb2.TypedMessage(type=message.DESCRIPTOR.full_name, value=message.SerializeToString())
+
+
+def _key(account: serial_pb2.TypedMessage) -> UUID | None:
+    if account.type != vless_pb2.Account.DESCRIPTOR.full_name:
+        return None
+    try:
+        return UUID(vless_pb2.Account.FromString(account.value).id)
+    except ValueError:
+        return None
+
+
+def _call(method: Callable[..., Any], request: Message, *, seconds: float = DEADLINE_SECONDS) -> Any:
+    try:
+        return method(request, timeout=seconds)
+    except grpc.RpcError as error:
+        raise typed(error) from None
+
+
+def _outcome(future: Any) -> Outcome:
+    try:
+        future.result()
+    except grpc.RpcError as error:
+        fault = typed(error)
+        return None if isinstance(fault, XrayUserNotFound) else fault
+    return None

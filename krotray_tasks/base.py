@@ -1,0 +1,63 @@
+"""How every task of ours behaves: safe to lose, safe to repeat, tried again only when that can help."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Any
+
+from celery import Task
+from kombu.exceptions import KombuError
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import RedisError
+from sqlalchemy.exc import OperationalError as DatabaseError
+
+from krotray_core import db
+from krotray_core.errors import Retryable
+
+log = logging.getLogger(__name__)
+
+# Far below the broker's visibility timeout, past which a waiting retry would be delivered a second time.
+LONGEST_PAUSE_SECONDS = 120.0
+
+
+class CoreTask(Task):
+    """A few lines over one core verb. Its messages are haste only: what they ask for is in the database anyway."""
+
+    abstract = True
+    max_retries = 8
+    # For one whose process was killed under it; bounded by max_retries, unlike task_reject_on_worker_lost.
+    retry_on_worker_lost = True
+    first_pause_seconds = 1.0
+
+    def enqueue(self, *args: str | int) -> bool:
+        """Asks a worker to do it soon. False when the broker is away: the caller goes on, a sweep will find the work.
+
+        Takes ids only. Raises RuntimeError inside a transaction, where a worker could be quicker than the commit.
+        """
+        try:
+            self.apply_async(args)
+        except (BrokerError, KombuError, RedisError, OSError) as error:
+            log.warning("%s was not enqueued, the sweep will find it: %s", self.name, type(error).__name__)
+            return False
+        return True
+
+    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
+        """Celery's own, except that it refuses to run ahead of a commit."""
+        if db.in_transaction():
+            raise RuntimeError(f"{self.name} enqueued inside a transaction; do it after the verb returns")
+        return super().apply_async(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the task; bad weather is tried again after growing, jittered pauses, everything else fails at once."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except (Retryable, DatabaseError) as error:
+            if self.request.called_directly:
+                raise
+            log.warning("%s%r will be tried again: %s", self.name, args, type(error).__name__)
+            raise self.retry(exc=error, countdown=self._pause()) from error
+
+    def _pause(self) -> float:
+        pause = min(self.first_pause_seconds * 2**self.request.retries, LONGEST_PAUSE_SECONDS)
+        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, keeps no secret

