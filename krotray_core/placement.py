@@ -18,7 +18,7 @@ from krotray_core import users
 from krotray_core.db import transaction
 from krotray_core.models import Seat, Server, Subscription
 
-TRIES = 5  # a guarded UPDATE may find that somebody took the last place a moment before
+TRIES = 5
 
 
 def take(session: Session, subscription: Subscription, now: datetime) -> int | None:
@@ -78,18 +78,29 @@ def _claim_former(session: Session, subscription: Subscription) -> int | None:
 
 
 def _claim_least_loaded(session: Session) -> int | None:
-    emptiest = select(Server.id).where(_has_room()).order_by(Server.active_users, Server.id).limit(1).scalar_subquery()
-    for _ in range(TRIES):
-        server_id = _claim(session, Server.id == emptiest)
+    emptiest = (
+        select(Server.id, Server.active_users).where(_has_room()).order_by(Server.active_users, func.random()).limit(1)
+    ).subquery()
+    chosen = Server.id == emptiest.c.id
+    unchanged = Server.active_users == emptiest.c.active_users
+    # Of many who choose at the same moment only one may have the emptiest server; the rest look again. When that takes too
+    # long, any server with room will do.
+    for which in [chosen & unchanged] * TRIES + [chosen] * TRIES:
+        server_id = _claim(session, which)
         if server_id is not None:
             return server_id
     return None
 
 
 def _claim(session: Session, which: ColumnElement[bool]) -> int | None:
-    # The room is checked again by the UPDATE itself, on the row as it is once the lock is ours.
+    # What is asked of the row here is asked again once its lock is ours, so a full server never gets one too many.
     statement = update(Server).where(which, _has_room()).values(active_users=Server.active_users + 1)
-    return session.scalar(statement.returning(Server.id), execution_options={"synchronize_session": False})
+    with session.begin_nested() as attempt:
+        server_id = session.scalar(statement.returning(Server.id), execution_options={"synchronize_session": False})
+        if server_id is None:
+            # The row that we waited for in vain stays locked until here; taken along, such locks end in a deadlock.
+            attempt.rollback()
+    return server_id
 
 
 def release(session: Session, subscription_ids: Collection[int], now: datetime) -> set[int]:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from krotray_core import links, provisioning, settings
 from krotray_core.db import transaction
-from krotray_core.errors import Conflict, Invalid, NotFound, XrayError, XrayServiceMissing, XrayUnavailable
+from krotray_core.errors import Conflict, Invalid, NotFound, XrayError, XrayUnavailable
 from krotray_core.models import Seat, Server
 from krotray_core.xray.client import CUTOFF_PREFIX, XrayClient
 
@@ -158,13 +158,11 @@ def _check_count(server: Server) -> Finding:
 
 def _check_cutoff(xray: XrayClient) -> Finding:
     without = "expired users with a live connection are not cut off"
-    try:
-        rules = xray.rules()
-    except XrayServiceMissing:
-        return Finding("warning", f"no RoutingService in the API's services: {without}")
+    if not xray.can_route():
+        return Finding("warning", f"no RoutingService, or no `routing` section in its configuration: {without}")
     if xray.blackhole() is None:
         return Finding("warning", f"no blackhole outbound: {without}")
-    foreign = [tag for tag in rules if not tag.startswith(CUTOFF_PREFIX)]
+    foreign = [tag for tag in xray.rules() if not tag.startswith(CUTOFF_PREFIX)]
     if foreign:
         return Finding(
             "warning", f"{len(foreign)} routing rules stand before the cut-off rule; one that matches wins over it"

@@ -92,9 +92,18 @@ class Redis:
 class XrayNode:
     """One VPN server: a VLESS inbound for users, the gRPC API for us. It can be killed and started again on the same ports."""
 
-    def __init__(self, name: str, folder: Path, *, with_routing_api: bool = True, with_blackhole: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        grpc_port: int,
+        vless_port: int,
+        with_routing_api: bool = True,
+        with_blackhole: bool = True,
+    ) -> None:
         self.name, self._folder = name, folder
-        self.grpc_port, self.vless_port = free_port(), free_port()
+        self.grpc_port, self.vless_port = grpc_port, vless_port
         self._config = folder / f"{name}.json"
         folder.mkdir(parents=True, exist_ok=True)
         self._config.write_text(json.dumps(self._server(with_routing_api, with_blackhole), indent=1))
@@ -125,6 +134,7 @@ class XrayNode:
             "log": {"loglevel": "warning"},
             "api": {"tag": "api", "listen": f"127.0.0.1:{self.grpc_port}", "services": services},
             "stats": {},
+            "routing": {"rules": []},  # without it there is no router to add a rule to
             "policy": {"levels": {"0": {"statsUserUplink": True, "statsUserDownlink": True, "statsUserOnline": True}}},
             "inbounds": [
                 {
@@ -196,4 +206,6 @@ def vpn(vless_url: str, folder: Path, *, mux: bool = False) -> Iterator[VpnClien
 
 
 def _xray(name: str, config: Path, log: Path) -> Process:
-    return Process(name, [sys.executable, "-m", "sandbox.xray_node", str(config)], log=log, env=dict(os.environ))
+    command = [sys.executable, "-m", "sandbox.xray_node", str(config)]
+    # Go's runtime inside swallows SIGTERM; an Xray has nothing to put away before it ends.
+    return Process(name, command, log=log, env=os.environ, stop_signal=signal.SIGKILL)

@@ -107,7 +107,7 @@ class Process:
             self.kill()
             raise
 
-    def wait(self, seconds: float) -> int:
+    def wait(self, seconds: float | None = None) -> int:
         """The exit code, once the process has ended by itself. Raises subprocess.TimeoutExpired."""
         return self._popen.wait(seconds)
 

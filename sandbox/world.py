@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sandbox.parts import Postgres, Redis, XrayNode
-from sandbox.process import Process, free_port, listening
+from sandbox.process import PartFailed, Process, free_port, listening
 
 ROOT = Path(__file__).parent.parent
 SHOP_ID = "100500"
@@ -19,11 +20,13 @@ FLOWER_LOGIN = "krot:sunshine"
 class World:
     """Everything outside the service; `environment` is what a process of the service needs to live in it."""
 
-    def __init__(self, folder: Path, *, web_port: int | None = None, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, folder: Path, *, web_port: int | None = None, say: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.folder = folder
         self.logs = folder / "logs"
         folder.mkdir(parents=True, exist_ok=True)
-        self.web_port = web_port or free_port()
+        self.web_port = web_port or self.port("web")
         self.secret_key, self.bot_token = self._secrets()
         self._stops: list[Callable[[], None]] = []
         try:
@@ -40,6 +43,9 @@ class World:
             say("YooKassa")
             self.yookassa_url, self.yookassa = self._start_yookassa()
             self._stops.append(self.yookassa.stop)
+            say("Telegram")
+            self.telegram_url, self.telegram = self._start_telegram()
+            self._stops.append(self.telegram.stop)
         except BaseException:
             self.stop()
             raise
@@ -49,30 +55,53 @@ class World:
         kept = self.folder / "secrets"
         if not kept.exists():
             kept.touch(0o600)
-            kept.write_text(f"{secrets.token_urlsafe(32)}\n{secrets.randbelow(10**9) + 10**9}:{secrets.token_urlsafe(26)}\n")
+            kept.write_text(
+                f"{secrets.token_urlsafe(32)}\n{secrets.randbelow(10**9) + 10**9}:{secrets.token_urlsafe(26)}\n"
+            )
         secret_key, bot_token = kept.read_text().split()
         return secret_key, bot_token
+
+    def port(self, name: str) -> int:
+        """A port that stays the same as long as the folder lives: the database remembers where the servers are."""
+        kept = self.folder / "ports.json"
+        ports: dict[str, int] = json.loads(kept.read_text()) if kept.exists() else {}
+        if name not in ports:
+            ports[name] = free_port()
+            kept.write_text(json.dumps(ports))
+        elif listening(ports[name]):
+            raise PartFailed(f"port {ports[name]} ({name}) is taken; is this running twice? `make clean` starts afresh")
+        return ports[name]
 
     def add_node(self, name: str, *, with_routing_api: bool = True, with_blackhole: bool = True) -> XrayNode:
         """One more Xray server."""
         node = XrayNode(
-            name, self.folder / "xray", with_routing_api=with_routing_api, with_blackhole=with_blackhole
+            name,
+            self.folder / "xray",
+            grpc_port=self.port(f"{name} gRPC"),
+            vless_port=self.port(f"{name} VLESS"),
+            with_routing_api=with_routing_api,
+            with_blackhole=with_blackhole,
         )
         self.nodes.append(node)
         self._stops.append(lambda: node.process.stop())
         return node
 
     def _start_yookassa(self) -> tuple[str, Process]:
-        port = free_port()
+        login = {"YOOKASSA_SHOP_ID": SHOP_ID, "YOOKASSA_SECRET_KEY": self.secret_key}
+        webhook = ("--webhook-url", f"{self.web_url}/api/payments/webhook")
+        kept = ("--state-file", str(self.folder / "yookassa.sqlite"))
+        return self._start_sandbox("yookassa", *webhook, *kept, env=login)
+
+    def _start_telegram(self) -> tuple[str, Process]:
+        return self._start_sandbox("telegram", env={"BOT_TOKEN": self.bot_token, "MINI_APP_URL": self.mini_app_url})
+
+    def _start_sandbox(self, name: str, *options: str, env: dict[str, str]) -> tuple[str, Process]:
+        port = self.port(name)
         process = Process(
-            "the sandbox YooKassa",
-            [
-                *(sys.executable, "-m", "sandbox.yookassa", "--port", str(port)),
-                *("--webhook-url", f"{self.web_url}/api/payments/webhook"),
-                *("--state-file", str(self.folder / "yookassa.sqlite")),
-            ],
-            log=self.logs / "yookassa.log",
-            env=os.environ | {"YOOKASSA_SHOP_ID": SHOP_ID, "YOOKASSA_SECRET_KEY": self.secret_key},
+            f"the sandbox {name}",
+            [sys.executable, "-m", f"sandbox.{name}", "--port", str(port), *options],
+            log=self.logs / f"{name}.log",
+            env=os.environ | env,
             cwd=ROOT,
         )
         process.wait_ready(lambda: listening(port))
@@ -83,6 +112,11 @@ class World:
         """Where the service's web process is (or will be)."""
         return f"http://127.0.0.1:{self.web_port}"
 
+    @property
+    def mini_app_url(self) -> str:
+        """Where the Mini App's page is."""
+        return f"{self.web_url}/app/"
+
     def environment(self, database: str = "krotray") -> dict[str, str]:
         """The settings of the service, on top of this process's environment."""
         first = self.nodes[0]
@@ -92,8 +126,9 @@ class World:
             "REDIS_URL": self.redis.url,
             "SECRET_KEY": self.secret_key,
             "BOT_TOKEN": self.bot_token,
-            "MINI_APP_URL": f"{self.web_url}/app/",
-            "PAYMENT_RETURN_URL": f"{self.web_url}/app/",
+            "MINI_APP_URL": self.mini_app_url,
+            "PAYMENT_RETURN_URL": self.mini_app_url,
+            "TELEGRAM_API_URL": self.telegram_url,
             "YOOKASSA_SHOP_ID": SHOP_ID,
             "YOOKASSA_SECRET_KEY": self.secret_key,
             "YOOKASSA_API_URL": f"{self.yookassa_url}/v3",

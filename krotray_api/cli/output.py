@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
@@ -37,8 +38,10 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str = "Пусто") -> None:
-    """Prints rows of the same columns."""
+def show(
+    rows: Sequence[Mapping[str, Any]], *, as_json: bool, columns: Sequence[str] = (), empty: str = "Пусто"
+) -> None:
+    """Prints rows of the same keys: all of them as JSON, for people just the `columns` (all, if none are named)."""
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False, default=_plain, indent=2))
         return
@@ -46,13 +49,13 @@ def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str = "Пу
         click.echo(empty)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in rows[0]:
+    for column in columns or rows[0]:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    console = Console()
-    # Into a pipe the columns must not be squeezed to some width that nobody has.
-    console.print(table, width=None if console.is_terminal else 1000, no_wrap=not console.is_terminal, crop=False)
+        table.add_row(*(_cell(row[column]) for column in columns or rows[0]))
+    # A pipe has no width: there the columns take what they need.
+    console = Console() if sys.stdout.isatty() else Console(width=10_000)
+    console.print(table)
 
 
 def show_one(row: Mapping[str, Any], *, as_json: bool) -> None:
@@ -76,6 +79,6 @@ def _cell(value: Any) -> str:
         case bool():
             return "да" if value else "нет"
         case datetime():
-            return value.strftime("%Y-%m-%d %H:%M:%SZ")
+            return value.strftime("%Y-%m-%d %H:%MZ")
         case _:
             return str(value)

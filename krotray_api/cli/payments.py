@@ -41,7 +41,8 @@ def _row(payment: Payment) -> dict[str, Any]:
 def list_(status: str | None, flagged: bool, limit: int, as_json: bool) -> None:
     """The latest payments, newest first."""
     found = billing.latest(status=status, flagged=flagged, limit=limit)
-    show([_row(payment) for payment in found], as_json=as_json, empty="Платежей нет")
+    columns = ("id", "status", "amount", "method", "plan_code", "user_id", "created_at", "flag_reason")
+    show([_row(payment) for payment in found], as_json=as_json, columns=columns, empty="Платежей нет")
 
 
 @group.command("show")

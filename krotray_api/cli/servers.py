@@ -80,7 +80,9 @@ def _seat_waiting() -> None:
 @reports_errors
 def list_(as_json: bool) -> None:
     """All servers with their load and health."""
-    show([_row(server) for server in servers.everyone()], as_json=as_json, empty="Серверов нет: flask servers add")
+    rows = [_row(server) for server in servers.everyone()]
+    columns = ("name", "host", "grpc_port", "active_users", "max_users", "enabled", "up", "last_error")
+    show(rows, as_json=as_json, columns=columns, empty="Серверов нет: flask servers add")
 
 
 @group.command("enable")

@@ -156,19 +156,29 @@ class XrayClient:
         Raises XrayUnavailable, XrayError.
         """
         try:
-            old = [tag for tag in self.rules() if tag.startswith(CUTOFF_PREFIX)]
+            return self._rewrite(sorted(emails))
         except XrayServiceMissing:
             return False
-        emails = sorted(emails)
+
+    def can_route(self) -> bool:
+        """Whether routing rules can be changed at all. Raises XrayUnavailable, XrayError."""
+        try:
+            # Taking away a rule that is not there succeeds where there is a router, and changes nothing.
+            _call(self._routing.RemoveRule, routing_pb2.RemoveRuleRequest(rule_tag=f"{CUTOFF_PREFIX}none"))
+        except XrayServiceMissing:
+            return False
+        return True
+
+    def _rewrite(self, emails: list[str]) -> bool:
+        old = [tag for tag in self.rules() if tag.startswith(CUTOFF_PREFIX)]
         if emails:
             outbound = self.blackhole()
             if outbound is None:
                 return False
             # The new rule is there before the old one goes, so that nobody slips through in between.
             taken = {int(tag.removeprefix(CUTOFF_PREFIX)) for tag in old if tag.removeprefix(CUTOFF_PREFIX).isdigit()}
-            rule = router_pb2.RoutingRule(
-                tag=outbound, user_email=emails, rule_tag=f"{CUTOFF_PREFIX}{max(taken, default=0) + 1}"
-            )
+            number = max(taken, default=0) + 1
+            rule = router_pb2.RoutingRule(tag=outbound, user_email=emails, rule_tag=f"{CUTOFF_PREFIX}{number}")
             config = _pack(router_pb2.Config(rule=[rule]))
             _call(self._routing.AddRule, routing_pb2.AddRuleRequest(config=config, should_append=True))
         for tag in old:

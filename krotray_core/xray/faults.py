@@ -29,6 +29,8 @@ _TEXTS = (
     (re.compile(r"User .* already exists"), XrayUserExists),
     (re.compile(r"User .* not found"), XrayUserNotFound),
     (re.compile(r"handler not found"), XrayInboundMissing),
+    # What RoutingService says where the configuration has no `routing` section, and so no router.
+    (re.compile(r"not enough information for making a decision"), XrayServiceMissing),
 )
 
 

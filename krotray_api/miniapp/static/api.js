@@ -1,0 +1,40 @@
+// Calls to our own service.
+
+import { initData } from "./telegram.js";
+
+const PATIENCE = 25_000;
+
+/** A call that did not work out; `code` is the service's own, or `offline`, `unreachable`, `unreadable`. */
+export class ApiError extends Error {
+  constructor(code, status = 0) {
+    super(code);
+    this.code = code;
+    this.status = status;
+  }
+}
+
+async function call(method, path, body) {
+  const headers = { Accept: "application/json" };
+  if (initData) headers["X-Telegram-Init-Data"] = initData;
+  if (body) headers["Content-Type"] = "application/json";
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), PATIENCE);
+  try {
+    const options = { method, headers, body: body && JSON.stringify(body), signal: abort.signal, cache: "no-store" };
+    const response = await fetch(`/api/${path}`, options).catch(() => {
+      throw new ApiError(navigator.onLine === false ? "offline" : "unreachable");
+    });
+    const answer = await response.json().catch(() => null);
+    if (!response.ok) throw new ApiError(answer?.code ?? "unreadable", response.status);
+    if (answer === null) throw new ApiError("unreadable", response.status);
+    return answer;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export const plans = async () => (await call("GET", "plans")).plans;
+export const me = () => call("GET", "me");
+export const pay = (tariff, method) => call("POST", "payments/create", { tariff, method });
+export const payment = (id) => call("GET", `payments/${encodeURIComponent(id)}`);
+export const check = (id) => call("POST", `payments/${encodeURIComponent(id)}/check`);

@@ -1,0 +1,236 @@
+// The way through the app: which screen follows from what the service says.
+
+import * as api from "./api.js";
+import { say, show } from "./dom.js";
+import { repeat } from "./poll.js";
+import { begun } from "./storage.js";
+import * as telegram from "./telegram.js";
+import { date, farewell, lang, needsLogin, t, trouble } from "./texts.js";
+import { buyView } from "./views/buy.js";
+import { activeView, expiredView } from "./views/home.js";
+import { outsideView, troubleView } from "./views/message.js";
+import { provisioningView, waitingView } from "./views/waiting.js";
+
+// An unpaid bill lives an hour at the checkout; the service gives it a little longer, and so do we.
+const PAYABLE = 75 * 60_000;
+const STALE_VIEW = 10_000;
+
+let plans = [];
+let me = null;
+let payment = null; // begun on this device and without an end yet
+let left = false; // its owner went home without paying
+let polling = null;
+let looked = 0; // when `me` was read
+
+function go(screen, { back = null, live = null } = {}) {
+  polling?.stop();
+  polling = live;
+  telegram.back(back);
+  show(screen);
+}
+
+/** Reads everything anew and shows what follows from it. */
+async function refresh(note = null) {
+  try {
+    [me, plans] = await Promise.all([api.me(), plans.length ? plans : api.plans()]);
+    looked = Date.now();
+    const farewellNote = await settleBegun();
+    route(note ?? farewellNote);
+  } catch (error) {
+    go(troubleView({ error, retry: () => refresh() }));
+    if (!needsLogin(error)) window.addEventListener("online", () => refresh(), { once: true });
+  }
+}
+
+const user = () => me.user.telegram_id;
+
+/** Looks at the payment begun on this device, asking the service to look as well. Returns a note if it has ended. */
+async function settleBegun() {
+  const id = begun.get(user());
+  payment = null;
+  if (!id) return null;
+  try {
+    payment = await api.check(id);
+  } catch (error) {
+    if (needsLogin(error)) throw error;
+    if (error.status === 404) begun.forget(user());
+    return null; // the home screen is worth showing without it
+  }
+  if (payment.status === "pending" && !isStale(payment)) return null;
+  return finish();
+}
+
+const isStale = (one) => Date.now() - Date.parse(one.created_at) > PAYABLE;
+
+/** The payment has ended, one way or the other: what to say about it. */
+async function finish() {
+  const ended = payment;
+  begun.forget(user());
+  payment = null;
+  left = false;
+  me = await api.me();
+  looked = Date.now();
+  if (ended.status === "succeeded") {
+    telegram.nod();
+    return { tone: "good", paid: true };
+  }
+  return { tone: "bad", words: ended.status === "pending" ? t.notice.stale : farewell(ended), buy: ended.status === "canceled" };
+}
+
+function route(note = null) {
+  const running = me.state === "active" || me.state === "provisioning";
+  if (payment && !left) return waiting();
+  if (me.state === "payment_pending" && !left) return waiting();
+  if (me.state === "provisioning") return provisioning();
+  if (note?.paid) note.words = running ? t.home.paid(date(me.subscription.expires_at)) : null;
+  if (note?.words) say(note.words);
+  if (note?.buy || me.state === "no_subscription" || me.state === "payment_pending") return buy(note);
+  return home(note);
+}
+
+function home(note) {
+  const { subscription } = me;
+  const renew = () => buy();
+  if (me.state === "expired") return go(expiredView({ subscription, note, renew }));
+  const resume = () => {
+    left = false;
+    waiting();
+  };
+  go(activeView({ subscription, note, renew, resume, unpaid: payment }));
+}
+
+function buy(note = null) {
+  const { state } = me;
+  const unpaid = payment || state === "payment_pending";
+  const running = state === "active";
+  const goBack = () => {
+    left = left && running; // whoever has days goes home, whoever has none to the bill
+    route();
+  };
+  const back = state === "no_subscription" && !unpaid ? null : goBack;
+  go(buyView({ state, plans, note, usual: me.subscription?.tariff_months, goBack: back, pay }), { back });
+}
+
+async function pay(plan, method) {
+  try {
+    const made = await api.pay(plan.code, method);
+    begun.set(user(), made.payment_id);
+    left = false;
+    payment = {
+      payment_id: made.payment_id,
+      status: "pending",
+      amount: plan.amount,
+      tariff: plan.code,
+      created_at: new Date().toISOString(),
+      confirmation_url: made.confirmation_url,
+    };
+    waiting();
+    if (made.confirmation_url) telegram.open(made.confirmation_url);
+  } catch (error) {
+    if (!needsLogin(error)) throw error;
+    go(troubleView({ error, retry: () => refresh() }));
+  }
+}
+
+function waiting() {
+  const id = payment?.payment_id;
+  const running = me.state === "active" || me.state === "provisioning";
+  const leave = (next) => () => {
+    left = true;
+    next();
+  };
+  const view = waitingView({
+    payment,
+    plan: plans.find((plan) => plan.code === payment?.tariff),
+    check: () => look(true),
+    go: telegram.open,
+    other: leave(() => buy()),
+    home: running && leave(() => route()),
+  });
+  let url = payment?.confirmation_url;
+
+  /** One look at how things stand. Returns true once this screen has done its work. */
+  async function look(asking = false) {
+    try {
+      if (!id) {
+        me = await api.me();
+        if (!view.node.isConnected) return true;
+        if (me.state === "payment_pending") return false;
+        route();
+        return true;
+      }
+      const seen = await (asking ? api.check(id) : api.payment(id));
+      if (!view.node.isConnected) return true;
+      payment = seen;
+      if (seen.status !== "pending" || isStale(seen)) {
+        route(await finish());
+        return true;
+      }
+      if (seen.confirmation_url !== url) {
+        url = seen.confirmation_url;
+        waiting(); // now there is an address to pay at
+        return true;
+      }
+      view.calm();
+    } catch (error) {
+      if (!view.node.isConnected) return true;
+      if (needsLogin(error)) {
+        go(troubleView({ error, retry: () => refresh() }));
+        return true;
+      }
+      view.tell(trouble(error, "wait"));
+    }
+    return false;
+  }
+
+  go(view.node, { live: repeat(look), back: running ? leave(() => route()) : null });
+}
+
+function provisioning() {
+  const look = async () => {
+    try {
+      const seen = await api.me();
+      if (!view.node.isConnected) return true;
+      me = seen;
+      looked = Date.now();
+      if (me.state === "provisioning") return false;
+      telegram.nod();
+      route({ tone: "good", paid: true });
+      return true;
+    } catch (error) {
+      if (!needsLogin(error)) return false;
+      go(troubleView({ error, retry: () => refresh() }));
+      return true;
+    }
+  };
+  const view = provisioningView({ refresh: look });
+  say(t.provisioning.lead);
+  go(view.node, { live: repeat(look) });
+}
+
+/** Somebody came back to the page: from the checkout, from another app, out of the browser's memory. */
+async function comeBack() {
+  if (document.hidden || !me) return;
+  const screen = document.querySelector("[data-state]").dataset.state;
+  if (payment && screen === "payment_pending") {
+    await api.check(payment.payment_id).catch(() => null); // the screen's own poll sees what comes of it
+  } else if ((screen === "active" || screen === "expired") && Date.now() - looked > STALE_VIEW) {
+    await refresh();
+  }
+}
+
+async function start() {
+  document.documentElement.lang = lang;
+  const words = document.getElementById("loading-words");
+  if (words) words.textContent = t.loading;
+  telegram.hello();
+  if (telegram.initData) {
+    document.addEventListener("visibilitychange", comeBack);
+    window.addEventListener("pageshow", (event) => event.persisted && comeBack());
+    return refresh();
+  }
+  plans = await api.plans().catch(() => []);
+  go(outsideView({ plans }));
+}
+
+start();

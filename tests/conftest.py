@@ -1,0 +1,125 @@
+"""The real world for every test: PostgreSQL, Redis, two Xray servers and the sandbox YooKassa, started once a run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from krotray_core import billing, db, provisioning, servers, settings, users
+from krotray_core.models import Base, Payment, Server, User
+from sandbox.parts import XrayNode
+from sandbox.person import Person
+from sandbox.world import ROOT, World
+
+DATABASE = "tests"
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The world outside the service; its settings are those of this process."""
+    made = World(tmp_path_factory.mktemp("world"))
+    made.postgres.create(DATABASE)
+    os.environ.update(made.environment(DATABASE))
+    settings.get.cache_clear()
+    subprocess.run([Path(sys.executable).parent / "flask", "db", "upgrade"], check=True, cwd=ROOT, timeout=60)
+    yield made
+    db.engine().dispose()
+    made.stop()
+
+
+@pytest.fixture
+def fresh(world: World) -> World:
+    """The world with an empty database and an empty YooKassa."""
+    tables = ", ".join(Base.metadata.tables)
+    with db.transaction() as session:
+        session.execute(text(f"TRUNCATE {tables}"))  # the ids go on: no two tests share an e-mail in Xray
+    requests.post(f"{world.yookassa_url}/sandbox/reset", timeout=5).raise_for_status()
+    return world
+
+
+@pytest.fixture(scope="session")
+def app(world: World) -> Flask:
+    """The web application, in this process."""
+    from krotray_api.app import create_app
+
+    assert world
+    made = create_app()
+    made.testing = False  # errors are answered the way users see them
+    return made
+
+
+@pytest.fixture
+def client(app: Flask, fresh: World) -> FlaskClient:
+    """A browser."""
+    assert fresh
+    return app.test_client()
+
+
+@pytest.fixture
+def person(fresh: World) -> Person:
+    """Somebody in Telegram."""
+    return Person(fresh)
+
+
+@pytest.fixture
+def fleet(fresh: World) -> list[Server]:
+    """Both Xray servers, added, with room for everybody."""
+    return [add_server(node) for node in fresh.nodes]
+
+
+@pytest.fixture
+def user(fresh: World) -> User:
+    """A user of ours."""
+    assert fresh
+    return new_user()
+
+
+def add_server(node: XrayNode, *, max_users: int = 1000) -> Server:
+    """Adds one of the world's servers."""
+    return servers.add(
+        name=node.name,
+        host="127.0.0.1",
+        grpc_port=node.grpc_port,
+        max_users=max_users,
+        inbound_tag=None,
+        vless_url_template=node.vless_url_template,
+    )
+
+
+def new_user() -> User:
+    """Somebody new."""
+    new_user.last = getattr(new_user, "last", 10**9) + 1  # type: ignore[attr-defined]
+    return users.greet(users.Person(new_user.last, first_name="Анна"))  # type: ignore[attr-defined]
+
+
+def converge_all() -> None:
+    """What the workers would do about dirty seats."""
+    for server_id in provisioning.dirty_servers():
+        provisioning.converge(server_id)
+
+
+def buy(user: User, plan: str = "1m") -> Payment:
+    """A payment that waits to be paid."""
+    return billing.start(user.id, plan, "card")
+
+
+def at_checkout(world: World, payment: Payment, action: str = "pay", **body: object) -> None:
+    """Does something to a payment at YooKassa: pay, decline, cancel, tamper."""
+    url = f"{world.yookassa_url}/sandbox/payments/{payment.external_id}/{action}"
+    requests.post(url, json=body, timeout=10).raise_for_status()
+
+
+def at_once(count: int, work: object) -> list[object]:
+    """Calls `work(number)` from `count` threads at the same moment; returns the answers in order."""
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(work, range(count)))  # type: ignore[arg-type]
