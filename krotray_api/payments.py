@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flask import Blueprint, request
+from flask import Blueprint
 from pydantic import ValidationError
 
-from krotray_api import auth
+from krotray_api import auth, bodies
 from krotray_api.schemas import CreatePayment, PaymentCreated, PaymentOut, answer
 from krotray_core import billing
 from krotray_core.errors import Invalid, NotFound
@@ -21,7 +21,7 @@ def create() -> tuple[dict[str, object], int]:
     """A new payment and the address to pay it at."""
     user = auth.current_user()
     try:
-        wanted = CreatePayment.model_validate(request.get_json(force=True))
+        wanted = CreatePayment.model_validate(bodies.json_body())
     except ValidationError as error:
         wrong = sorted({str(fault["loc"][0]) if fault["loc"] else "body" for fault in error.errors()})
         raise Invalid(f"missing or malformed: {', '.join(wrong)}") from None

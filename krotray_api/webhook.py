@@ -9,7 +9,7 @@ from uuid import UUID
 from flask import Blueprint, Response, abort, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from krotray_api import addresses, problems
+from krotray_api import addresses, bodies, problems
 from krotray_core import billing, settings
 from krotray_tasks import money
 
@@ -23,7 +23,7 @@ def receive() -> Response:
     s = settings.get()
     if not addresses.within(addresses.client_address(request, s.trusted_proxies), s.yookassa_networks):
         abort(403, "not an address of YooKassa's")
-    external_id, ours = _hint(request.get_json(force=True))
+    external_id, ours = _hint(bodies.json_body())
     if external_id is None:
         return _noted()  # about something that is no payment
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
 
 from krotray_core.db import transaction
 from krotray_core.models import Payment, Seat, Server, Subscription
@@ -32,10 +33,14 @@ def count() -> Figures:
         dirty = select(func.count()).where(Seat.generation != Seat.observed_generation)
         fleet = select(Server.name, Server.is_up, Server.active_users, Server.max_users).order_by(Server.name)
         return Figures(
-            payments=dict(session.execute(by_state).tuples().all()),
+            payments=_counted(session, by_state),
             flagged_payments=session.scalar(flagged) or 0,
-            subscriptions=dict(session.execute(by_status).tuples().all()),
+            subscriptions=_counted(session, by_status),
             waiting=session.scalar(waiting) or 0,
             dirty_seats=session.scalar(dirty) or 0,
             servers=[(row[0], row[1], row[2], row[3]) for row in session.execute(fleet)],
         )
+
+
+def _counted(session: Session, statement: Select[tuple[str, int]]) -> dict[str, int]:
+    return {row[0]: row[1] for row in session.execute(statement)}

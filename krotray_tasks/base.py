@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
+from functools import cache
 from typing import Any
 
-from celery import Task
+from celery import Celery, Task
+from kombu import Connection
 from kombu.exceptions import KombuError
 from kombu.exceptions import OperationalError as BrokerError
+from kombu.pools import producers
 from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError as DatabaseError
 
@@ -17,8 +21,20 @@ from krotray_core.errors import Retryable
 
 log = logging.getLogger(__name__)
 
+# How long the caller of `enqueue` may be kept by a broker that is away.
+PUBLISH_SECONDS = 1.0
 # Far below the broker's visibility timeout, past which a waiting retry would be delivered a second time.
 LONGEST_PAUSE_SECONDS = 120.0
+
+
+@cache
+def _connection(app: Celery) -> Connection:
+    """For publishing only: less patient than a worker, which must wait for messages on its connections."""
+    options = {"socket_timeout": PUBLISH_SECONDS, "socket_connect_timeout": PUBLISH_SECONDS}
+    return app.connection_for_write(transport_options=options)
+
+
+os.register_at_fork(after_in_child=_connection.cache_clear)
 
 
 class CoreTask(Task):
@@ -36,7 +52,8 @@ class CoreTask(Task):
         Takes ids only. Raises RuntimeError inside a transaction, where a worker could be quicker than the commit.
         """
         try:
-            self.apply_async(args)
+            with producers[_connection(self.app)].acquire(block=True, timeout=PUBLISH_SECONDS) as producer:
+                self.apply_async(args, producer=producer)
         except (BrokerError, KombuError, RedisError, OSError) as error:
             log.warning("%s was not enqueued, the sweep will find it: %s", self.name, type(error).__name__)
             return False

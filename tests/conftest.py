@@ -31,10 +31,25 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.postgres.create(DATABASE)
     os.environ.update(made.environment(DATABASE))
     settings.get.cache_clear()
-    subprocess.run([Path(sys.executable).parent / "flask", "db", "upgrade"], check=True, cwd=ROOT, timeout=60)
+    flask("db", "upgrade")
     yield made
     db.engine().dispose()
     made.stop()
+
+
+def flask(*arguments: str, **settings_: str) -> subprocess.CompletedProcess[str]:
+    """Runs a `flask` command as an admin would, in a process of its own; fails the test when it does not end with 0."""
+    answer = run_flask(*arguments, **settings_)
+    assert answer.returncode == 0, answer.stderr
+    return answer
+
+
+def run_flask(*arguments: str, **settings_: str) -> subprocess.CompletedProcess[str]:
+    """Runs a `flask` command, however it ends."""
+    command = [str(Path(sys.executable).parent / "flask"), *arguments]
+    return subprocess.run(  # noqa: S603 - our own commands
+        command, cwd=ROOT, timeout=60, capture_output=True, text=True, check=False, env=os.environ | settings_
+    )
 
 
 @pytest.fixture

@@ -30,16 +30,17 @@ function go(screen, { back = null, live = null } = {}) {
 }
 
 /** Reads everything anew and shows what follows from it. */
-async function refresh(note = null) {
-  try {
-    [me, plans] = await Promise.all([api.me(), plans.length ? plans : api.plans()]);
-    looked = Date.now();
-    const farewellNote = await settleBegun();
-    route(note ?? farewellNote);
-  } catch (error) {
-    go(troubleView({ error, retry: () => refresh() }));
-    if (!needsLogin(error)) window.addEventListener("online", () => refresh(), { once: true });
-  }
+async function read() {
+  [me, plans] = await Promise.all([api.me(), plans.length ? plans : api.plans()]);
+  looked = Date.now();
+  route(await settleBegun());
+}
+
+const refresh = () => read().catch(fail);
+
+function fail(error) {
+  go(troubleView({ error, retry: refresh, close: telegram.closer() }));
+  if (!needsLogin(error)) window.addEventListener("online", refresh, { once: true });
 }
 
 const user = () => me.user.telegram_id;
@@ -128,7 +129,7 @@ async function pay(plan, method) {
     if (made.confirmation_url) telegram.open(made.confirmation_url);
   } catch (error) {
     if (!needsLogin(error)) throw error;
-    go(troubleView({ error, retry: () => refresh() }));
+    fail(error);
   }
 }
 
@@ -147,27 +148,30 @@ function waiting() {
     other: leave(() => buy()),
     home: running && leave(() => route()),
   });
-  let url = payment?.confirmation_url;
+  const url = payment?.confirmation_url;
+  let done = false; // a press on "check" and the poll may learn of the end at the same moment
 
   /** One look at how things stand. Returns true once this screen has done its work. */
   async function look(asking = false) {
     try {
       if (!id) {
         me = await api.me();
-        if (!view.node.isConnected) return true;
+        if (done || !view.node.isConnected) return true;
         if (me.state === "payment_pending") return false;
+        done = true;
         route();
         return true;
       }
       const seen = await (asking ? api.check(id) : api.payment(id));
-      if (!view.node.isConnected) return true;
+      if (done || !view.node.isConnected) return true;
       payment = seen;
       if (seen.status !== "pending" || isStale(seen)) {
+        done = true;
         route(await finish());
         return true;
       }
       if (seen.confirmation_url !== url) {
-        url = seen.confirmation_url;
+        done = true;
         waiting(); // now there is an address to pay at
         return true;
       }
@@ -175,9 +179,10 @@ function waiting() {
     } catch (error) {
       if (!view.node.isConnected) return true;
       if (needsLogin(error)) {
-        go(troubleView({ error, retry: () => refresh() }));
+        fail(error);
         return true;
       }
+      done = false;
       view.tell(trouble(error, "wait"));
     }
     return false;
@@ -199,7 +204,7 @@ function provisioning() {
       return true;
     } catch (error) {
       if (!needsLogin(error)) return false;
-      go(troubleView({ error, retry: () => refresh() }));
+      fail(error);
       return true;
     }
   };
@@ -215,7 +220,7 @@ async function comeBack() {
   if (payment && screen === "payment_pending") {
     await api.check(payment.payment_id).catch(() => null); // the screen's own poll sees what comes of it
   } else if ((screen === "active" || screen === "expired") && Date.now() - looked > STALE_VIEW) {
-    await refresh();
+    await read().catch(() => null); // what is on the screen is better than an error
   }
 }
 

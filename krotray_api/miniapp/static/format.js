@@ -15,7 +15,7 @@ export function day(iso, lang) {
   const date = new Date(iso);
   const options = { day: "numeric", month: "long" };
   if (date.getFullYear() !== new Date().getFullYear()) options.year = "numeric";
-  return new Intl.DateTimeFormat(lang, options).format(date).replaceAll(" ", NBSP);
+  return new Intl.DateTimeFormat(lang, options).format(date).replace(/\sг\.$/, "").replaceAll(" ", NBSP);
 }
 
 /** The right one of {one, few, many, other} with the number in it. */

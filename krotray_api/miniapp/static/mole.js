@@ -16,7 +16,7 @@ const HILL = `<path class="hill" d="M0 120c14-18 42-26 80-26s66 8 80 26Z"/>`;
 
 const MOODS = {
   asleep: `
-    <path class="pale" d="M128 14a14 14 0 1 0 14 19 12 12 0 0 1-14-19Z"/>
+    <path class="ray" d="M32 14a14 14 0 1 0 14 19 12 12 0 0 1-14-19Z"/>
     <g class="dozing">${HEAD}${SHUT}</g>${HILL}${PAWS}
     <g class="dreams"><path class="line" d="M112 50h8l-8 9h8"/><path class="line" d="M120 32h6l-6 7h6"/></g>`,
   digging: `
@@ -25,19 +25,22 @@ const MOODS = {
     <g class="digging">${HEAD}${EYES}<path class="ray" d="M50 44a30 28 0 0 1 60 0l6 3H44Z"/>
     <circle class="glint" cx="80" cy="30" r="5.5"/></g>${HILL}<g class="paws">${PAWS}</g>`,
   sun: `
-    <path class="beam" d="M108 0h52L112 98H48Z"/>
-    <g class="rising">${HEAD}${SHADES}</g>${HILL}${PAWS}`,
+    <circle class="sky" cx="60" cy="60" r="60"/><path class="beam" d="M78 0h62L84 130H4Z"/>
+    <g transform="translate(-20)"><g class="rising">${HEAD}${SHADES}</g>
+    <path class="hill" d="M0 130c8-24 42-36 80-36s72 12 80 36Z"/>${PAWS}</g>`,
   hatch: `
-    <g class="peeking"><path class="fur" d="M50 100V80a30 26 0 0 1 60 0v20Z"/>
-    <circle class="ink" cx="68" cy="79" r="3.6"/><circle class="ink" cx="92" cy="79" r="3.6"/>
-    <ellipse class="skin" cx="80" cy="92" rx="15" ry="9"/><ellipse class="nose" cx="80" cy="86.5" rx="7" ry="5"/></g>
-    ${HILL}<path class="lid" d="M34 66.5q46-17 92 0l-3 7q-43-15-86 0Z"/><path class="lid" d="M70 53h20v8H70Z"/>`,
+    <ellipse class="ink" cx="80" cy="96" rx="47" ry="11"/>
+    <g class="peeking"><path class="fur" d="M50 100V82a30 26 0 0 1 60 0v26H50Z"/>
+    <circle class="ink" cx="67" cy="84" r="3.6"/><circle class="ink" cx="93" cy="84" r="3.6"/>
+    <ellipse class="nose" cx="80" cy="92" rx="7" ry="5"/></g>
+    <path class="hill" d="M0 120c14-16 26-22 34-23 14 10 78 10 92 0 8 1 20 7 34 23Z"/>
+    <g class="lid"><path d="M30 76c0-24 100-24 100 0l-3 4c-14-9-80-9-94 0Z"/><path d="M66 59V48h28v11h-6v-5H72v5Z"/></g>`,
 };
 
 /** A picture that only decorates: the words beside it say the same. */
 export function mole(mood) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 160 120");
+  svg.setAttribute("viewBox", mood === "sun" ? "0 0 120 120" : "0 0 160 120");
   svg.setAttribute("class", `mole mole-${mood}`);
   svg.setAttribute("aria-hidden", "true");
   svg.innerHTML = MOODS[mood];

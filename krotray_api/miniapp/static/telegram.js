@@ -79,6 +79,9 @@ export function open(url) {
   else location.href = url;
 }
 
+/** Closes the Mini App; null where there is nothing to close. */
+export const closer = () => (initData && webApp() ? () => webApp().close() : null);
+
 let wayBack = null;
 
 /** What Telegram's own back button does; null hides it. */

@@ -38,7 +38,7 @@ const ru = {
     notCopied: "Выделите текст и скопируйте",
     renew: "Продлить",
     paid: (date) => `Оплата прошла, доступ открыт до ${date}.`,
-    unpaid: "Есть неоплаченный счёт.",
+    unpaid: (sum) => `Ждёт оплаты счёт на ${sum}.`,
     unpaidGo: "Продолжить оплату",
     expired: "Доступ закончился",
     expiredOn: (date) => `Он работал до ${date}. Продлите, и крот снова выйдет на свет.`,
@@ -74,12 +74,13 @@ const ru = {
     refunded: "Деньги за эту оплату вернулись вам.",
   },
   retry: "Попробовать ещё раз",
+  close: "Закрыть окно",
   trouble: {
-    title: "Не получилось",
-    offlineTitle: "Нет связи",
+    title: "Не получилось загрузить",
     expiredTitle: "Откройте приложение заново",
     // What happened, then what it means for the money in each place, then what to do.
     offline: "Нет связи с интернетом.",
+    unreachable: "Не удалось связаться с сервисом.",
     busy: "Сервис сейчас отвечает с перебоями.",
     broken: "У нас что-то сломалось.",
     load: "С вашими деньгами и ключом ничего не случилось: попробуйте ещё раз чуть позже.",
@@ -128,7 +129,7 @@ const en = {
     notCopied: "Select the text and copy it",
     renew: "Renew",
     paid: (date) => `Payment received, access is open until ${date}.`,
-    unpaid: "There is an unpaid bill.",
+    unpaid: (sum) => `A bill of ${sum} is not paid yet.`,
     unpaidGo: "Continue to payment",
     expired: "Your access has ended",
     expiredOn: (date) => `It worked until ${date}. Renew, and the mole comes out again.`,
@@ -164,11 +165,12 @@ const en = {
     refunded: "The money for this payment was returned to you.",
   },
   retry: "Try again",
+  close: "Close the window",
   trouble: {
-    title: "That did not work",
-    offlineTitle: "No connection",
+    title: "Could not load",
     expiredTitle: "Open the app again",
     offline: "There is no internet connection.",
+    unreachable: "The service could not be reached.",
     busy: "The service has trouble answering right now.",
     broken: "Something broke on our side.",
     load: "Your money and your key are fine: try again a little later.",
@@ -207,16 +209,13 @@ export function trouble(error, where) {
   const own = LOGIN[error.code] ?? OWN[error.code];
   if (own) return t.trouble[own];
   if (error.status === 502) return t.trouble.gateway;
-  const offline = error.code === "offline" || error.code === "unreachable";
-  const what = offline ? t.trouble.offline : error.status === 500 ? t.trouble.broken : t.trouble.busy;
+  const far = { offline: t.trouble.offline, unreachable: t.trouble.unreachable };
+  const what = far[error.code] ?? (error.status === 500 ? t.trouble.broken : t.trouble.busy);
   return `${what} ${t.trouble[where]}`;
 }
 
 /** The heading above such words. */
-export function troubleTitle(error) {
-  if (needsLogin(error)) return t.trouble.expiredTitle;
-  return error.code === "offline" || error.code === "unreachable" ? t.trouble.offlineTitle : t.trouble.title;
-}
+export const troubleTitle = (error) => (needsLogin(error) ? t.trouble.expiredTitle : t.trouble.title);
 
 /** Why a payment came to nothing. */
 export function farewell(payment) {

@@ -7,16 +7,13 @@ const chat = at("chat"), person = at("person"), text = at("text");
 
 const told = new Set(); // answers to presses that have been shown
 let version = null; // of the conversation on the screen
-let talk = 0; // grows when another person is picked: answers for the old one are dropped
+let waiting = new AbortController(); // ends the waiting for news of the person who was picked before
 let drawn = "";
 let botIsThere = null;
 
-async function ask(path, body) {
-  const options = body && {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  };
+async function ask(path, body, signal) {
+  const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const options = body ? post : { signal };
   const answer = await fetch(`/sandbox/${path}`, options);
   const said = await answer.json();
   if (!answer.ok) throw new Error(said.error || `HTTP ${answer.status}`);
@@ -70,7 +67,7 @@ function marked(message) {
   return whole;
 }
 
-function buttonOf(message, button, waiting) {
+function buttonOf(message, button, unanswered) {
   if (button.opens) {
     const link = made("a", "outward", button.text);
     Object.assign(link, { href: button.opens, target: "_blank", rel: "noopener" });
@@ -80,7 +77,7 @@ function buttonOf(message, button, waiting) {
   element.type = "button";
   if (button.copies) element.addEventListener("click", () => copy(button.copies));
   else {
-    if (waiting.has(`${message.message_id} ${button.callback_data}`)) element.setAttribute("aria-busy", "true");
+    if (unanswered.has(`${message.message_id} ${button.callback_data}`)) element.setAttribute("aria-busy", "true");
     element.addEventListener("click", () =>
       ask("press", { user_id: Number(person.value), message_id: message.message_id, button: button.callback_data })
         .catch((error) => toast(error.message)));
@@ -89,8 +86,8 @@ function buttonOf(message, button, waiting) {
 }
 
 function draw(seen) {
-  const waiting = new Set(seen.presses.filter((p) => !p.answer).map((p) => `${p.message_id} ${p.data}`));
-  const picture = JSON.stringify([seen.messages, [...waiting]]);
+  const unanswered = new Set(seen.presses.filter((p) => !p.answer).map((p) => `${p.message_id} ${p.data}`));
+  const picture = JSON.stringify([seen.messages, [...unanswered]]);
   if (picture === drawn) return;
   const first = drawn === "";
   const atEnd = chat.scrollHeight - chat.scrollTop - chat.clientHeight < 120;
@@ -107,7 +104,7 @@ function draw(seen) {
     const rows = made("div", "rows");
     for (const row of message.buttons) {
       const line = made("div", "row");
-      line.append(...row.map((button) => buttonOf(message, button, waiting)));
+      line.append(...row.map((button) => buttonOf(message, button, unanswered)));
       rows.append(line);
     }
     block.append(bubble, ...(message.buttons.length ? [rows] : []));
@@ -130,15 +127,16 @@ function tell(presses, silently) {
 
 async function follow() {
   for (;;) {
-    const mine = talk;
+    const { signal } = waiting;
     try {
-      const wait = version === null ? "" : `?since=${version}&wait=${WAIT_SECONDS}`;
-      const seen = await ask(`chat/${person.value}${wait}`);
-      if (mine !== talk) continue;
+      const since = version === null ? "" : `?since=${version}&wait=${WAIT_SECONDS}`;
+      const seen = await ask(`chat/${person.value}${since}`, null, signal);
+      if (signal.aborted) continue;
       tell(seen.presses, version === null);
       version = seen.version;
       draw(seen);
     } catch {
+      if (signal.aborted) continue;
       at("state").textContent = "стенд не отвечает";
       await new Promise((next) => setTimeout(next, 1500));
     }
@@ -184,7 +182,8 @@ async function fillPeople(chosen) {
 
 function turnTo() {
   location.hash = person.value;
-  talk += 1;
+  waiting.abort();
+  waiting = new AbortController();
   version = null;
   drawn = "";
   const menu = at("menu");

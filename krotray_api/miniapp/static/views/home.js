@@ -17,7 +17,7 @@ export function activeView({ subscription, note, unpaid, renew, resume }) {
       "div",
       { class: "hero" },
       h("div", { class: "ring-box" }, ring(subscription), mole("sun")),
-      title(t.home.works),
+      title(t.home.works, "quiet"),
       h("p", { class: "days", "data-testid": "days-left" }, count(subscription.days_left, t.left)),
       h(
         "p",
@@ -27,7 +27,7 @@ export function activeView({ subscription, note, unpaid, renew, resume }) {
       ),
     ),
     unpaid &&
-      h("div", { class: "card row" }, h("p", {}, t.home.unpaid, " ", rubles(unpaid.amount)), button("soft", t.home.unpaidGo, resume, { "data-testid": "resume" })),
+      h("div", { class: "card row" }, h("p", {}, t.home.unpaid(rubles(unpaid.amount))), button("soft", t.home.unpaidGo, resume, { "data-testid": "resume" })),
     subscription.vless_url &&
       keyCard({ heading: t.home.key, hint: t.home.keyHint, text: subscription.vless_url, words: t.home.copyKey, name: "vless" }),
     keyCard({ heading: t.home.link, hint: t.home.linkHint, text: subscription.subscription_url, words: t.home.copyLink, name: "subscription" }),

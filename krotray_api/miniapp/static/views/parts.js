@@ -7,7 +7,7 @@ import { mole } from "../mole.js";
 export const screen = (state, ...children) =>
   h("section", { class: "screen", "data-testid": "state", "data-state": state, "aria-labelledby": "title" }, ...children);
 
-export const title = (words) => h("h1", { id: "title", tabindex: "-1" }, words);
+export const title = (words, style = null) => h("h1", { id: "title", tabindex: "-1", class: style }, words);
 
 /** The mole, a heading, a line or two. */
 export const hero = (mood, heading, ...lines) =>

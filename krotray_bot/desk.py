@@ -1,0 +1,199 @@
+"""Who wants what: messages and presses are turned into core verbs, and their outcome into a screen.
+
+Everything here may run twice for the same update: after a crash, and when Telegram did not take our answer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+from telebot import TeleBot, util
+from telebot.types import CallbackQuery, Message
+from telebot.types import User as Account
+
+from krotray_bot import faults, screens
+from krotray_bot import words as languages
+from krotray_bot.apologies import apology
+from krotray_bot.talk import Screen, Talk
+from krotray_bot.words import Words
+from krotray_core import billing, cabinet, clock, plans, settings, users
+from krotray_core.errors import GatewayUnavailable, Invalid, NotFound
+from krotray_core.models import Payment, User
+from krotray_core.users import Person
+from krotray_tasks import money
+
+log = logging.getLogger(__name__)
+
+# A link of YooKassa's lives for an hour; an older one is not offered again.
+REUSABLE = timedelta(minutes=45)
+REMEMBERED_PRESSES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Somebody came to us in a private chat. `message_id` is the message of ours that they pressed, if they did."""
+
+    person: Person
+    words: Words
+    chat_id: int
+    message_id: int | None = None
+
+    @classmethod
+    def of(cls, account: Account, chat_id: int, message_id: int | None = None) -> Visit:
+        """From what Telegram tells about the sender."""
+        person = Person(account.id, account.username, account.first_name, account.language_code)
+        return cls(person, languages.of(account.language_code), chat_id, message_id)
+
+    def user(self) -> User:
+        """Their row, made or brought up to date."""
+        return users.greet(self.person)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to do about a press: a new face for the message, a word over it, or both."""
+
+    screen: Screen | None = None
+    toast: str | None = None
+
+
+class Desk:
+    """The bot's handlers."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+        # Which payment a press has led to. Lost with the process, and that is enough for now: a press repeated after a
+        # crash, or one that was forgotten here, makes one more payment that nobody pays, and such a one costs nothing.
+        self._begun: OrderedDict[tuple[int, int | None, str, str], UUID] = OrderedDict()
+
+    def register(self, bot: TeleBot) -> None:
+        """Has the library call us, for private chats only: a key has no place in a group."""
+        for command, action in (
+            ("start", self._home),
+            ("buy", lambda visit: Reply(screens.tariffs(visit.words))),
+            ("key", self._key),
+            ("help", lambda visit: Reply(screens.help_page(visit.words))),
+        ):
+            bot.register_message_handler(self._answering(action), commands=[command], chat_types=["private"])
+        bot.register_message_handler(
+            self._answering(self._not_understood), content_types=util.content_type_media, chat_types=["private"]
+        )
+        bot.register_callback_query_handler(self.on_press, func=lambda _: True)
+
+    def _answering(self, action: Callable[[Visit], Reply]) -> Callable[[Message], None]:
+        def on_message(message: Message) -> None:
+            visit = Visit.of(message.from_user, message.chat.id)
+            reply = self._guarded(visit, action, again="home")
+            if reply.screen:
+                self._talk.send(visit.chat_id, reply.screen)
+
+        return on_message
+
+    def on_press(self, call: CallbackQuery) -> None:
+        """A button was pressed: it always gets its answer, or it would go on turning in the person's hand."""
+        if call.message is None or call.message.chat.type != "private":
+            self._talk.answer(call.id)
+            return
+        visit = Visit.of(call.from_user, call.message.chat.id, call.message.message_id)
+        data = call.data or ""
+        slow = data.startswith("pay:")
+        if slow:  # YooKassa may take its time, and Telegram gives an answer only a few seconds
+            self._talk.answer(call.id)
+        reply = self._guarded(visit, lambda who: self._react(who, data), again=data or "home")
+        if not slow:
+            self._talk.answer(call.id, reply.toast)
+        if reply.screen:
+            self._talk.show(visit.chat_id, visit.message_id, reply.screen)
+
+    def _react(self, visit: Visit, data: str) -> Reply:
+        words = visit.words
+        match data.split(":"):
+            case ["buy"]:
+                reply = Reply(screens.tariffs(words))
+            case ["plan", code]:
+                reply = Reply(screens.methods(words, plans.find(code)))
+            case ["pay", code, method]:
+                reply = Reply(screens.to_pay(words, self._payment(visit, code, method)))
+            case ["check", payment_id]:
+                reply = self._check(visit, payment_id)
+            case ["key"]:
+                reply = self._key(visit)
+            case ["help"]:
+                reply = Reply(screens.help_page(words))
+            case _:  # "home", and buttons of earlier versions
+                reply = self._home(visit)
+        return reply
+
+    def _guarded(self, visit: Visit, action: Callable[[Visit], Reply], *, again: str) -> Reply:
+        """The action's reply; instead of an exception one that says what happened to the money and what to do."""
+        try:
+            return action(visit)
+        except Invalid:  # a tariff or a way to pay that we no longer offer: here is what we do
+            return Reply(screens.tariffs(visit.words))
+        except Exception as error:
+            text = apology(error, visit.words, buying=again.startswith("pay:"))
+            if again.startswith("check:"):  # a new face would take away the button to pay with
+                return Reply(toast=text)
+            return Reply(screens.fault(visit.words, text, again))
+
+    def _home(self, visit: Visit) -> Reply:
+        seen = None
+        try:
+            seen = cabinet.of_user(visit.user().id)
+        except SQLAlchemyError as error:  # the menu is worth showing all the same
+            log.error("no database: %s", faults.describe(error))  # noqa: TRY400
+        return Reply(
+            screens.home(
+                visit.words,
+                name=visit.person.first_name or "",
+                mini_app_url=settings.get().mini_app_url,
+                seen=seen,
+                now=clock.now(),
+            )
+        )
+
+    def _not_understood(self, visit: Visit) -> Reply:
+        return Reply(screens.not_understood(visit.words, settings.get().mini_app_url))
+
+    def _key(self, visit: Visit) -> Reply:
+        return Reply(screens.key(visit.words, cabinet.of_user(visit.user().id), clock.now()))
+
+    def _payment(self, visit: Visit, code: str, method: str) -> Payment:
+        """The payment that this press is about: the one it has begun already, while that can be paid, or a new one."""
+        user = visit.user()
+        press = (visit.chat_id, visit.message_id, code, method)
+        if press in self._begun:
+            begun = billing.of_user(user.id, self._begun[press])
+            fresh = clock.now() - begun.created_at < REUSABLE
+            if begun.status == "pending" and begun.confirmation_url and fresh:
+                return begun
+        payment = billing.start(user.id, code, method)
+        self._begun[press] = payment.id
+        self._begun.move_to_end(press)
+        if len(self._begun) > REMEMBERED_PRESSES:
+            self._begun.popitem(last=False)
+        if not payment.confirmation_url:
+            raise GatewayUnavailable("YooKassa gave no address to pay at")
+        return payment
+
+    def _check(self, visit: Visit, payment_id: str) -> Reply:
+        """ "I have paid": has a worker ask YooKassa soon, and answers with what is known so far."""
+        user = visit.user()
+        payment = billing.of_user(user.id, _id(payment_id))
+        if payment.status == "pending" and payment.flagged_at is None:
+            money.settle.enqueue(str(payment.id))
+            return Reply(toast=visit.words.not_seen_yet)
+        return Reply(screens.checked(visit.words, payment, cabinet.of_user(user.id), clock.now()))
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound("no such payment") from None

@@ -1,0 +1,140 @@
+"""What a message looks like in each situation. Pure: from words and what the core knows to text and buttons."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from html import escape
+from urllib.parse import urlsplit
+
+from telebot.types import CopyTextButton, InlineKeyboardButton, WebAppInfo
+
+from krotray_bot.talk import Screen
+from krotray_bot.words import Words
+from krotray_core import money, plans
+from krotray_core.cabinet import Cabinet
+from krotray_core.models import Payment
+from krotray_core.plans import Plan
+
+LONGEST_COPY = 256  # characters in a copy button
+
+Row = list[InlineKeyboardButton]
+
+
+def home(words: Words, *, name: str, mini_app_url: str, seen: Cabinet | None, now: datetime) -> Screen:
+    """The greeting and the main menu, with one line about a running subscription."""
+    text = words.greeting.format(name=escape(name))
+    if seen and seen.state == "active":
+        text += "\n\n" + _works(words, seen, now)
+    return Screen(text, menu(words, mini_app_url))
+
+
+def not_understood(words: Words, mini_app_url: str) -> Screen:
+    """An answer to anything that is neither a command nor a button."""
+    return Screen(words.not_understood, menu(words, mini_app_url))
+
+
+def menu(words: Words, mini_app_url: str) -> list[Row]:
+    """The main menu's buttons."""
+    rows = [_cabinet(words, mini_app_url), [_press(words.buy, "buy")]]
+    return [*filter(None, rows), [_press(words.my_key, "key"), _press(words.help, "help")]]
+
+
+def tariffs(words: Words) -> Screen:
+    """What is on sale."""
+    rows = [[_press(_plan_label(words, plan), f"plan:{plan.code}")] for plan in plans.PLANS]
+    return Screen(words.choose_plan, [*rows, [_press(words.menu, "home")]])
+
+
+def methods(words: Words, plan: Plan) -> Screen:
+    """How to pay for a tariff."""
+    text = words.choose_method.format(months=words.months(plan.months), price=money.to_rubles(plan.amount_kopecks))
+    rows = [[_press(words.methods[method], f"pay:{plan.code}:{method}")] for method in plans.METHODS]
+    return Screen(text, [*rows, [_press(words.back, "buy")]])
+
+
+def to_pay(words: Words, payment: Payment) -> Screen:
+    """The payment's own message: where to pay, and how to see that it counted."""
+    price = money.to_rubles(payment.amount_kopecks)
+    text = words.to_pay.format(months=words.months(payment.months), price=price, method=words.methods[payment.method])
+    pay = InlineKeyboardButton(words.pay.format(price=price), url=payment.confirmation_url)
+    return Screen(text, [[pay], [_press(words.check, f"check:{payment.id}")], [_press(words.back, "buy")]])
+
+
+def checked(words: Words, payment: Payment, seen: Cabinet, now: datetime) -> Screen:
+    """How a payment ended."""
+    if payment.flagged_at is not None:
+        return Screen(words.flagged, [[_press(words.my_key, "key")], [_press(words.menu, "home")]])
+    if payment.status == "succeeded":
+        below = key(words, seen, now)
+        return Screen(words.paid + below.text, below.rows)
+    text = words.refunded if payment.status == "refunded" else words.canceled
+    return Screen(text, [[_press(words.buy, "buy")], [_press(words.menu, "home")]])
+
+
+def key(words: Words, seen: Cabinet, now: datetime) -> Screen:
+    """My key, in whatever state the subscription is."""
+    back = [_press(words.menu, "home")]
+    match seen.state:
+        case "active":
+            return Screen(_key_text(words, seen, now), [*_copy(words, seen), [_press(words.renew, "buy")], back])
+        case "provisioning":
+            return Screen(words.preparing, [[_press(words.refresh, "key")], back])
+        case "payment_pending":
+            return Screen(words.awaiting_payment, [[_press(words.refresh, "key")], [_press(words.buy, "buy")], back])
+        case "expired":
+            ended = words.date(seen.expires_at, now) if seen.expires_at else ""
+            return Screen(words.expired.format(date=ended), [[_press(words.renew, "buy")], back])
+        case _:
+            return Screen(words.no_key, [[_press(words.buy, "buy")], back])
+
+
+def help_page(words: Words) -> Screen:
+    """How to connect."""
+    return Screen(words.help_text, [[_press(words.my_key, "key")], [_press(words.menu, "home")]])
+
+
+def fault(words: Words, text: str, again: str) -> Screen:
+    """Something went wrong: what, and a button that does the same once more."""
+    return Screen(text, [[_press(words.again, again)], [_press(words.menu, "home")]])
+
+
+def _key_text(words: Words, seen: Cabinet, now: datetime) -> str:
+    parts = [_works(words, seen, now)]
+    for title, value in ((words.link_title, seen.subscription_url), (words.key_title, seen.vless_url)):
+        if value:
+            parts.append(f"{title}\n<code>{escape(value)}</code>")
+    return "\n\n".join([*parts, words.how_to_copy])
+
+
+def _works(words: Words, seen: Cabinet, now: datetime) -> str:
+    until = words.date(seen.expires_at, now) if seen.expires_at else ""
+    return words.works.format(date=until, days_left=words.days_left(seen.days_left))
+
+
+def _copy(words: Words, seen: Cabinet) -> list[Row]:
+    link = seen.subscription_url
+    if not link or len(link) > LONGEST_COPY:  # Telegram would refuse the whole message; a tap on the line copies too
+        return []
+    return [[InlineKeyboardButton(words.copy_link, copy_text=CopyTextButton(link))]]
+
+
+def _cabinet(words: Words, mini_app_url: str) -> Row:
+    """The way into the Mini App. Telegram opens only https as one; on a developer's machine it is a plain link.
+
+    A host without a point (localhost) would make Telegram refuse the whole message, so there it is left out.
+    """
+    parts = urlsplit(mini_app_url)
+    if parts.scheme == "https":
+        return [InlineKeyboardButton(words.open_cabinet, web_app=WebAppInfo(mini_app_url))]
+    return [InlineKeyboardButton(words.open_cabinet, url=mini_app_url)] if "." in (parts.hostname or "") else []
+
+
+def _plan_label(words: Words, plan: Plan) -> str:
+    label = words.plan.format(months=words.months(plan.months), price=money.to_rubles(plan.amount_kopecks))
+    shortest = min(plans.PLANS, key=lambda other: other.months)
+    saved = shortest.amount_kopecks * plan.months // shortest.months - plan.amount_kopecks
+    return label + (words.saving.format(price=money.to_rubles(saved)) if saved > 0 else "")
+
+
+def _press(label: str, data: str) -> InlineKeyboardButton:
+    return InlineKeyboardButton(label, callback_data=data)
