@@ -13,13 +13,13 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from sandbox.person import Person
 from sandbox.process import PartFailed, free_port, listening
 from sandbox.service import Service
 from sandbox.tour import Tour
 from sandbox.world import FLOWER_LOGIN, ROOT, World
 
 STATE = ROOT / ".state"
+VISITOR = 777_000_001  # the sandbox user as whom a visitor opens the Mini App
 _began = time.monotonic()
 
 
@@ -65,15 +65,14 @@ def _run(folder: Path, *, stay: bool) -> None:
 
 
 def _addresses(world: World, flower_port: int) -> None:
-    visitor = Person(world, 777_000_001, first_name="Вера")
     _say("\nIt stays up until Ctrl-C. Open:")
-    _say(f"  Mini App, as a sandbox user   {world.mini_app_url(visitor.telegram_id)}")
+    _say(f"  Mini App, as a sandbox user   {world.telegram_url}/sandbox/mini-app/{VISITOR}")
     _say(f"  the bot's chat                {world.telegram_url}/")
     _say(f"  YooKassa: payments, webhooks  {world.yookassa_url}/sandbox/")
     _say(f"  Flower ({FLOWER_LOGIN})       http://127.0.0.1:{flower_port}/")
     _say(f"  the API described             {world.web_url}/api/openapi.json")
     _say("\nAdmin commands live in this environment:")
-    _say(f"  set -a; . {_short(world.write_environment())}; set +a; .venv/bin/flask servers list")
+    _say(f"  . {_short(world.write_environment())} && .venv/bin/flask servers list")
 
 
 def _short(path: Path) -> str:

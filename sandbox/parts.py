@@ -88,6 +88,10 @@ class Redis:
         )
         self.process.wait_ready(lambda: listening(self.port))
 
+    def stop(self) -> None:
+        """Ends it, and with it all that it held."""
+        self.process.stop()
+
 
 class XrayNode:
     """One VPN server: a VLESS inbound for users, the gRPC API for us. It can be killed and started again on the same ports."""
@@ -124,6 +128,10 @@ class XrayNode:
     def crash(self) -> None:
         """kill -9."""
         self.process.kill()
+
+    def stop(self) -> None:
+        """Ends it; for Xray that is no different."""
+        self.process.stop()
 
     def _server(self, with_routing_api: bool, with_blackhole: bool) -> dict[str, Any]:
         services = ["HandlerService", "StatsService"] + ["RoutingService"] * with_routing_api

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,7 @@ class World:
             self._stops.append(self.postgres.process.stop)
             say("Redis")
             self.redis = Redis(self.logs / "redis.log")
-            self._stops.append(lambda: self.redis.process.stop())
+            self._stops.append(self.redis.stop)
             self.nodes: list[XrayNode] = []
             for name in ("Amsterdam", "Helsinki"):
                 say(f"Xray {name}")
@@ -83,14 +84,14 @@ class World:
             with_blackhole=with_blackhole,
         )
         self.nodes.append(node)
-        self._stops.append(lambda: node.process.stop())
+        self._stops.append(node.stop)
         return node
 
     def _start_yookassa(self) -> tuple[str, Process]:
         login = {"YOOKASSA_SHOP_ID": SHOP_ID, "YOOKASSA_SECRET_KEY": self.secret_key}
         webhook = ("--webhook-url", f"{self.web_url}/api/payments/webhook")
         kept = ("--state-file", str(self.folder / "yookassa.sqlite"))
-        return self._start_sandbox("yookassa", *webhook, *kept, env=login)
+        return self._start_sandbox("yookassa", *webhook, *kept, "--shop-name", "KrotRay", env=login)
 
     def _start_telegram(self) -> tuple[str, Process]:
         return self._start_sandbox("telegram", env={"BOT_TOKEN": self.bot_token, "MINI_APP_URL": self.mini_app_url})
@@ -140,6 +141,14 @@ class World:
             "PORT": str(self.web_port),
             "PYTHONUNBUFFERED": "1",
         }
+
+    def write_environment(self, database: str = "krotray") -> Path:
+        """Keeps the settings in a file for a shell or an editor; only its owner may read it."""
+        path = self.folder / "environment"
+        path.touch(0o600)
+        ours = {name: value for name, value in self.environment(database).items() if os.environ.get(name) != value}
+        path.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in ours.items()))
+        return path
 
     def stop(self) -> None:
         """Ends everything, in the reverse order."""

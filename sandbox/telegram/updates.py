@@ -9,7 +9,6 @@ from typing import Any
 
 from .errors import ApiError
 
-FIRST_UPDATE = 700_000_001
 MOST_AT_ONCE = 100
 
 
@@ -19,7 +18,8 @@ class Updates:
     def __init__(self, changed: threading.Condition) -> None:
         self._changed = changed
         self._pending: list[dict[str, Any]] = []
-        self._next_id = FIRST_UPDATE
+        # From the clock: a bot that outlives a restart of this process waits for ids beyond those that it has seen.
+        self._next_id = int(time.time())
         self._allowed: frozenset[str] | None = None
         self._calls = 0
         self._waiting = 0

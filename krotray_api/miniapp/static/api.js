@@ -13,6 +13,11 @@ export class ApiError extends Error {
   }
 }
 
+let skew = 0;
+
+/** The time at the service: the clock of a phone may be hours off. */
+export const now = () => Date.now() + skew;
+
 async function call(method, path, body) {
   const headers = { Accept: "application/json" };
   if (initData) headers["X-Telegram-Init-Data"] = initData;
@@ -24,6 +29,8 @@ async function call(method, path, body) {
     const response = await fetch(`/api/${path}`, options).catch(() => {
       throw new ApiError(navigator.onLine === false ? "offline" : "unreachable");
     });
+    const there = Date.parse(response.headers.get("Date"));
+    if (there) skew = there - Date.now();
     const answer = await response.json().catch(() => null);
     if (!response.ok) throw new ApiError(answer?.code ?? "unreadable", response.status);
     if (answer === null) throw new ApiError("unreadable", response.status);

@@ -33,6 +33,7 @@ function go(screen, { back = null, live = null } = {}) {
 async function read() {
   [me, plans] = await Promise.all([api.me(), plans.length ? plans : api.plans()]);
   looked = Date.now();
+  window.removeEventListener("online", refresh);
   route(await settleBegun());
 }
 
@@ -61,7 +62,7 @@ async function settleBegun() {
   return finish();
 }
 
-const isStale = (one) => Date.now() - Date.parse(one.created_at) > PAYABLE;
+const isStale = (one) => api.now() - Date.parse(one.created_at) > PAYABLE;
 
 /** The payment has ended, one way or the other: what to say about it. */
 async function finish() {
@@ -122,7 +123,7 @@ async function pay(plan, method) {
       status: "pending",
       amount: plan.amount,
       tariff: plan.code,
-      created_at: new Date().toISOString(),
+      created_at: new Date(api.now()).toISOString(),
       confirmation_url: made.confirmation_url,
     };
     waiting();
