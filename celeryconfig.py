@@ -1,8 +1,14 @@
 """Celery's settings. Measured reasons are in docs/adr/0004 and docs/architecture.md."""
 
-from krotray_core import settings as _settings
+import sys as _sys
 
-_s = _settings.get()
+from krotray_core import settings as _settings
+from krotray_core.errors import SettingsError as _SettingsError
+
+try:
+    _s = _settings.get()
+except _SettingsError as _error:
+    _sys.exit(str(_error))
 
 broker_url = _s.broker_url
 broker_connection_retry_on_startup = True

@@ -16,7 +16,8 @@ def me() -> dict[str, object]:
     """The home screen: who, in which state, with what subscription."""
     user = auth.current_user()
     seen = cabinet.of_user(user.id)
-    return answer(MeOut(user=UserOut.of(user), state=seen.state, subscription=SubscriptionOut.of(seen)))
+    subscription = SubscriptionOut.of(seen)
+    return answer(MeOut(user=UserOut.of(user), state=seen.state, subscription=subscription, payment_id=seen.payment_id))
 
 
 @blueprint.get("/api/key")

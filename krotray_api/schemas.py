@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from krotray_core import money
 from krotray_core.cabinet import Cabinet, State
@@ -91,6 +91,7 @@ class MeOut(BaseModel):
     user: UserOut
     state: State
     subscription: SubscriptionOut | None
+    payment_id: UUID | None = Field(description="The latest payment that could still be paid, if there is one")
 
 
 class KeyOut(BaseModel):

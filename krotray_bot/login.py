@@ -65,6 +65,6 @@ def _decorate(bot: TeleBot) -> None:
             bot.set_my_commands(commands, language_code=None if code == DEFAULT_LANGUAGE else code)
         if urlsplit(mini_app).scheme == "https":  # Telegram refuses anything else
             label = LANGUAGES[DEFAULT_LANGUAGE].menu_button
-            bot.set_chat_menu_button(menu_button=MenuButtonWebApp("web_app", label, WebAppInfo(mini_app)))
+            bot.set_chat_menu_button(menu_button=MenuButtonWebApp(text=label, web_app=WebAppInfo(mini_app)))
     except Exception as error:  # likewise
         log.warning("commands or menu button could not be set: %s", faults.describe(error))

@@ -76,7 +76,8 @@ def key(words: Words, seen: Cabinet, now: datetime) -> Screen:
     back = [_press(words.menu, "home")]
     match seen.state:
         case "active":
-            return Screen(_key_text(words, seen, now), [*_copy(words, seen), [_press(words.renew, "buy")], back])
+            more = [_press(words.renew, "buy"), _press(words.help, "help")]
+            return Screen(_key_text(words, seen, now), [*_copy(words, seen), more, back])
         case "provisioning":
             return Screen(words.preparing, [[_press(words.refresh, "key")], back])
         case "payment_pending":

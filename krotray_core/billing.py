@@ -202,6 +202,8 @@ def _apply(payment_id: UUID, found: Found) -> Settled:
         if payment.external_id is None:
             payment.external_id = found.external_id
             payment.next_check_at = now
+        if payment.external_id != found.external_id and found.status != "succeeded":
+            return Settled(payment)  # somebody made another payment with our metadata; only money in it would concern us
         payment.confirmation_url = found.confirmation_url or payment.confirmation_url
         match found.status:
             case "succeeded":

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, select
+from sqlalchemy import ColumnElement, and_, select
 
 from krotray_core import billing, clock, links, settings
 from krotray_core.db import transaction
@@ -27,6 +28,8 @@ class Cabinet:
     vless_url: str | None = None
     subscription_url: str | None = None
     server_name: str | None = None
+    # The latest payment that could still be paid, if there is one.
+    payment_id: UUID | None = None
 
     @property
     def running(self) -> bool:
@@ -47,12 +50,18 @@ def of_token(token: str) -> Cabinet | None:
 
 def _read(whose: ColumnElement[bool]) -> Cabinet:
     now = clock.now()
-    payable = exists().where(
-        Payment.user_id == User.id,
-        Payment.status == "pending",
-        Payment.flagged_at.is_(None),
-        Payment.external_id.is_not(None),
-        Payment.created_at > now - billing.PAYABLE,
+    payable = (
+        select(Payment.id)
+        .where(
+            Payment.user_id == User.id,
+            Payment.status == "pending",
+            Payment.flagged_at.is_(None),
+            Payment.external_id.is_not(None),
+            Payment.created_at > now - billing.PAYABLE,
+        )
+        .order_by(Payment.created_at.desc())
+        .limit(1)
+        .scalar_subquery()
     )
     with transaction() as session:
         row = session.execute(
@@ -65,16 +74,15 @@ def _read(whose: ColumnElement[bool]) -> Cabinet:
         ).one_or_none()
     if row is None:
         return Cabinet("no_subscription")
-    subscription, seat, server, pending = row
+    subscription, seat, server, payment_id = row
     if subscription is None:
-        return Cabinet("payment_pending" if pending else "no_subscription")
+        return Cabinet("payment_pending" if payment_id else "no_subscription", payment_id=payment_id)
     link = f"{settings.get().origin}/sub/{subscription.token}"
-    if not (subscription.status == "active" and ends_at(subscription, now) > now):
-        return Cabinet(
-            "payment_pending" if pending else "expired", subscription, subscription.expires_at, subscription_url=link
-        )
-    confirmed = seat is not None and seat.generation == seat.observed_generation
     end = ends_at(subscription, now)
+    if subscription.status != "active" or end <= now:
+        state: State = "payment_pending" if payment_id else "expired"
+        return Cabinet(state, subscription, end, subscription_url=link, payment_id=payment_id)
+    confirmed = seat is not None and seat.generation == seat.observed_generation
     return Cabinet(
         "active" if confirmed else "provisioning",
         subscription,
@@ -83,6 +91,7 @@ def _read(whose: ColumnElement[bool]) -> Cabinet:
         vless_url=_vless_url(server, seat) if confirmed else None,
         subscription_url=link,
         server_name=server.name if server else None,
+        payment_id=payment_id,
     )
 
 

@@ -42,5 +42,5 @@ def count() -> Figures:
         )
 
 
-def _counted(session: Session, statement: Select[tuple[str, int]]) -> dict[str, int]:
+def _counted(session: Session, statement: Select[str, int]) -> dict[str, int]:
     return {row[0]: row[1] for row in session.execute(statement)}

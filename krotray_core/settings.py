@@ -7,7 +7,7 @@ from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -49,7 +49,9 @@ def _database_url(value: str) -> str:
         raise ValueError("not a database URL") from None
     if url.drivername != "postgresql+psycopg2":
         raise ValueError("only PostgreSQL will do: postgresql://user:password@host/database")
-    return value
+    if url.host and "%2f" in url.host.lower():  # a socket's folder, written where a host stands
+        url = url.set(host=None).update_query_dict({"host": unquote(url.host)})
+    return url.render_as_string(hide_password=False)
 
 
 def _url(*schemes: str) -> AfterValidator:
@@ -74,7 +76,7 @@ def _shown(value: SecretStr, pattern: str, hint: str) -> SecretStr:
 
 
 def _bot_token(value: SecretStr) -> SecretStr:
-    return _shown(value, r"[0-9]+:[A-Za-z0-9_-]{20,}", "should look like 123456789:AAF... (BotFather gives it)")
+    return _shown(value, r"[0-9]+:[A-Za-z0-9_-]+", "should look like 123456789:AAF... (BotFather gives it)")
 
 
 def _login(value: SecretStr) -> SecretStr:
@@ -103,7 +105,7 @@ class Settings(BaseSettings):
     database_url: Annotated[str, AfterValidator(_database_url)]
     redis_url: Annotated[str, _url("redis", "rediss", "redis+socket", "sentinel")]
     celery_broker_url: str | None = None
-    secret_key: Annotated[SecretStr, Field(min_length=16)]
+    secret_key: Secret
 
     bot_token: Annotated[SecretStr, AfterValidator(_bot_token)]
     mini_app_url: HttpUrl

@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from kombu.pools import producers
 from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError as DatabaseError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from krotray_core import db
 from krotray_core.errors import Retryable
@@ -69,7 +70,7 @@ class CoreTask(Task):
         """Runs the task; bad weather is tried again after growing, jittered pauses, everything else fails at once."""
         try:
             return super().__call__(*args, **kwargs)
-        except (Retryable, DatabaseError) as error:
+        except (Retryable, DatabaseError, PoolTimeout) as error:
             if self.request.called_directly:
                 raise
             log.warning("%s%r will be tried again: %s", self.name, args, type(error).__name__)

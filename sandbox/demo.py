@@ -83,10 +83,12 @@ def main() -> int:
     """Runs the demo until Ctrl-C, or with --smoke just the tour; 0 when all went as it should."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="from nothing, the tour alone, then stop")
-    smoke = parser.parse_args().smoke
+    parser.add_argument("--state", type=Path, default=STATE, help="where everything is kept (%(default)s)")
+    options = parser.parse_args()
+    smoke = options.smoke
     signal.signal(signal.SIGTERM, _leave)
-    STATE.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="smoke-", dir=STATE)) if smoke else STATE / "demo"
+    options.state.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="smoke-", dir=options.state)) if smoke else options.state / "demo"
     try:
         _run(folder, stay=not smoke)
     except PartFailed as error:

@@ -75,7 +75,8 @@ def test_from_nothing_to_a_key_and_back(client: FlaskClient, fresh: World, fleet
     created = create(client, person)
     assert created.status_code == 201
     bought = created.get_json()
-    assert get(client, "/api/me", person)["state"] == "payment_pending"
+    me = get(client, "/api/me", person)
+    assert (me["state"], me["payment_id"]) == ("payment_pending", bought["payment_id"])
     path = f"/api/payments/{bought['payment_id']}"
     pending = get(client, path, person)
     assert (pending["status"], pending["amount"], pending["paid_at"]) == ("pending", "100.00", None)

@@ -264,6 +264,15 @@ class TestTalking:
         person.write("/start")
         person.hears(hello)
 
+    def test_over_https_the_cabinet_opens_as_a_mini_app(self, bot_world: BotWorld) -> None:
+        url = "https://krotray.example/app/"
+        bot_world.polling_bot(MINI_APP_URL=url)
+        person = bot_world.somebody()
+        person.write("/start")
+        assert button(person.hears("Здравствуйте"), "Открыть кабинет")["mini_app"] == url
+        menu_button = bot_world.look()["menu_button"]
+        assert (menu_button["type"], menu_button["web_app"]) == ("web_app", {"url": url})
+
     def test_commands_are_told_to_telegram_in_both_languages(self, talking: BotWorld) -> None:
         wait_until(lambda: len(talking.look()["commands"]) == 2, seconds=5, what="the commands")
         commands = talking.look()["commands"]

@@ -19,7 +19,7 @@ class Updates:
         self._changed = changed
         self._pending: list[dict[str, Any]] = []
         # From the clock: a bot that outlives a restart of this process waits for ids beyond those that it has seen.
-        self._next_id = int(time.time())
+        self._next_id = int(time.time() * 1000)
         self._allowed: frozenset[str] | None = None
         self._calls = 0
         self._waiting = 0

@@ -46,9 +46,9 @@ function fail(error) {
 
 const user = () => me.user.telegram_id;
 
-/** Looks at the payment begun on this device, asking the service to look as well. Returns a note if it has ended. */
+/** Looks at the payment begun here (or, as the service knows, on another device), asking the service to look as well. Returns a note if it has ended. */
 async function settleBegun() {
-  const id = begun.get(user());
+  const id = begun.get(user()) ?? (me.state === "payment_pending" ? me.payment_id : null);
   payment = null;
   if (!id) return null;
   try {
