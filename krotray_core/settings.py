@@ -58,7 +58,7 @@ def _url(*schemes: str) -> AfterValidator:
     def check(value: str) -> str:
         try:
             parts = urlsplit(value)
-            usable = parts.scheme in schemes and bool(parts.netloc)
+            usable = parts.scheme in schemes and bool(parts.netloc or (parts.scheme == "redis+socket" and parts.path))
             _ = parts.port
         except ValueError:
             usable = False

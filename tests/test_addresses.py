@@ -43,7 +43,9 @@ def test_without_trusted_proxies_only_the_peer_counts(lines: tuple[str, ...]) ->
     assert asked(STRANGER, *lines) == STRANGER
 
 
-@pytest.mark.parametrize("header", [HEADER, "Forwarded", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP", "Client-IP"])
+@pytest.mark.parametrize(
+    "header", [HEADER, "Forwarded", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP", "Client-IP"]
+)
 def test_no_other_header_is_ever_believed(header: str) -> None:
     environ = EnvironBuilder("/", headers={header: YOOKASSA}).get_environ() | {"REMOTE_ADDR": STRANGER}
     assert client_address(Request(environ), ()) == ip_address(STRANGER)
@@ -88,13 +90,12 @@ def test_behind_trusted_proxies_the_last_one_they_do_not_know_counts(lines: tupl
         "0x7f.1",
         "2130706433",
         "127.1",
-        "[::1",
         "::g",
         "[]",
         ":80",
         "185.71.76.1/27",
         "localhost",
-        "１８５.71.76.1",  # noqa: RUF001
+        "１８５.71.76.1",
         "185.71.76.1 185.71.76.2",
         '"185.71.76.1"',
         "for=185.71.76.1",
@@ -103,8 +104,8 @@ def test_behind_trusted_proxies_the_last_one_they_do_not_know_counts(lines: tupl
     ],
 )
 def test_a_hop_that_is_no_address_ends_the_search_without_an_answer(hop: str) -> None:
-    assert asked("10.0.0.1", f"{YOOKASSA}, {hop}", trusted=("10.0.0.0/24",)) in (None, "::1")
-    assert asked("10.0.0.1", f"{YOOKASSA}, {hop}, 10.0.0.2", trusted=("10.0.0.0/24",)) != YOOKASSA
+    assert asked("10.0.0.1", f"{YOOKASSA}, {hop}", trusted=("10.0.0.0/24",)) is None
+    assert asked("10.0.0.1", f"{YOOKASSA}, {hop}, 10.0.0.2", trusted=("10.0.0.0/24",)) is None
 
 
 @pytest.mark.parametrize("peer", ["", "unix:", "not an address"])
@@ -141,7 +142,9 @@ def test_within() -> None:
 
 header_text = st.text(alphabet=st.characters(codec="latin-1", exclude_characters="\r\n\x00"), max_size=60)
 addresses = st.ip_addresses().map(str)
-hops = st.lists(header_text | addresses | st.sampled_from([YOOKASSA, "127.0.0.1", "10.0.0.1", ""]), max_size=5).map(",".join)
+hops = st.lists(header_text | addresses | st.sampled_from([YOOKASSA, "127.0.0.1", "10.0.0.1", ""]), max_size=5).map(
+    ",".join
+)
 strangers = st.ip_addresses().filter(lambda address: address not in ip_network("10.0.0.0/24"))
 
 

@@ -17,8 +17,14 @@ from typing import Any
 import psycopg2
 import pytest
 import requests
+from sqlalchemy.exc import OperationalError
+from telebot import TeleBot, apihelper
 
-from krotray_bot import speech, words
+from krotray_bot import faults, speech, words
+from krotray_bot.apologies import apology
+from krotray_bot.polling import Failures, Poller
+from krotray_bot.stop import Stop, Stopped
+from krotray_core.errors import GatewayError, GatewayUnavailable, NotFound
 from sandbox.process import Process, free_port, listening, wait_until
 from sandbox.world import ROOT, World
 
@@ -503,11 +509,15 @@ class TestNothingIsLost:
     def test_a_second_poller_does_not_end_it(self, talking: BotWorld) -> None:
         wait_until(lambda: talking.look()["polls"], seconds=10, what="the bot to poll")
         url = f"{talking.telegram_url}/bot{talking.env['BOT_TOKEN']}/getUpdates"
-        assert requests.get(url, timeout=10).json() == {"ok": True, "result": []}
+
+        def steps_in() -> bool:
+            assert requests.get(url, timeout=10).json()["ok"]
+            return "409 Conflict: terminated by other getUpdates request" in talking.bot.log.read_text()
+
+        wait_until(steps_in, seconds=10, what="the bot to notice", pause=0.2)
         person = talking.somebody()
         person.write("/start")
         person.hears("Здравствуйте")
-        assert "409 Conflict: terminated by other getUpdates request" in talking.bot.log.read_text()
 
     def test_it_outlives_an_outage_of_telegram(self, talking: BotWorld) -> None:
         talking.telegram.kill()
@@ -537,6 +547,56 @@ class TestStarting:
         assert bot.wait(20) == 1
         assert "BOT_TOKEN: is missing" in bot.log.read_text()
         assert "Traceback" not in bot.log.read_text()
+
+    def test_without_telegram_it_waits_and_can_be_stopped(self, bot_world: BotWorld) -> None:
+        bot = bot_world.start_bot(TELEGRAM_API_URL=CLOSED)
+        wait_until(lambda: "Telegram does not answer, next try in" in bot.log.read_text(), seconds=20, what="a try")
+        bot.signal(signal.SIGTERM)
+        assert bot.wait(8) == 0
+        assert bot_world.env["BOT_TOKEN"] not in bot.log.read_text()
+
+
+class TestPolling:
+    """The loop alone, with updates that no Telegram would send today."""
+
+    def test_an_update_that_cannot_be_read_is_skipped(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        person = {"id": 7, "is_bot": False, "first_name": "x"}
+        good = {"message_id": 1, "date": 1, "chat": {"id": 7, "type": "private"}, "from": person, "text": "привет"}
+        batches = [[{"update_id": 1, "message": {"shape": "new"}}, {"update_id": 2, "message": good}]]
+        offsets, heard = list[int](), list[str]()
+
+        def get_updates(_token: str, *, offset: int, **_: object) -> list[dict[str, Any]]:
+            offsets.append(offset)
+            if not batches:
+                raise Stopped
+            return batches.pop()
+
+        monkeypatch.setattr(apihelper, "get_updates", get_updates)
+        failures = Failures()
+        bot = TeleBot("7:token", threaded=False, exception_handler=failures)
+        bot.register_message_handler(lambda message: heard.append(message.text))
+        with contextlib.suppress(Stopped):  # the last one, which confirms
+            Poller(bot, failures, Stop()).run()
+        assert (heard, offsets) == (["привет"], [0, 3, 3])
+
+    def test_a_log_line_holds_no_text_of_the_http_library(self) -> None:
+        error = requests.ConnectionError("Max retries exceeded with url: /bot7:secret/getUpdates")
+        assert faults.describe(error) == "ConnectionError"
+        assert faults.telegram_away(error)
+
+    @pytest.mark.parametrize(
+        ("error", "buying", "said"),
+        [
+            (GatewayUnavailable("x"), True, words.RU.gateway_away),
+            (GatewayError("x"), True, words.RU.gateway_refused),
+            (OperationalError("SELECT", {}, Exception()), True, words.RU.away_buying),
+            (OperationalError("SELECT", {}, Exception()), False, words.RU.away),
+            (NotFound("x"), False, words.RU.no_payment),
+            (ZeroDivisionError(), False, words.RU.broken),
+        ],
+    )
+    def test_every_fault_has_its_words(self, error: Exception, buying: bool, said: str) -> None:
+        assert apology(error, words.RU, buying=buying) == said
 
 
 class TestWords:

@@ -42,8 +42,8 @@ MALFORMED = {
     "a sign of the ruble": "1.00₽",
     "Arabic digits": "١٠٠.٠٠",
     "Devanagari decimals": "100.०००"[:-1],
-    "full-width digits": "１００.００",  # noqa: RUF001
-    "a full-width point": "100．00",  # noqa: RUF001
+    "full-width digits": "１００.００",
+    "a full-width point": "100．00",
     "a superscript": "100.0²",
     "more rubles than there are": "1234567890123.00",
 }
