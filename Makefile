@@ -36,7 +36,7 @@ test: $(READY)  ## checkers and every test, on real PostgreSQL, Redis and Xray
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --ignore tests/system
 
 .PHONY: test-system
 test-system: $(READY)  ## tests that need Debian's own servers (installs them; root)

@@ -6,7 +6,6 @@ Everything here may run twice for the same update: after a crash, and when Teleg
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +22,7 @@ from krotray_bot.apologies import apology
 from krotray_bot.talk import Screen, Talk
 from krotray_bot.words import Words
 from krotray_core import billing, cabinet, clock, plans, settings, users
+from krotray_core.cabinet import Cabinet
 from krotray_core.errors import GatewayUnavailable, Invalid, NotFound
 from krotray_core.models import Payment, User
 from krotray_core.users import Person
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 # A link of YooKassa's lives for an hour; an older one is not offered again.
 REUSABLE = timedelta(minutes=45)
-REMEMBERED_PRESSES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +67,6 @@ class Desk:
 
     def __init__(self, talk: Talk) -> None:
         self._talk = talk
-        # Which payment a press has led to. Lost with the process, and that is enough for now: a press repeated after a
-        # crash, or one that was forgotten here, makes one more payment that nobody pays, and such a one costs nothing.
-        self._begun: OrderedDict[tuple[int, int | None, str, str], UUID] = OrderedDict()
 
     def register(self, bot: TeleBot) -> None:
         """Has the library call us, for private chats only: a key has no place in a group."""
@@ -162,22 +158,24 @@ class Desk:
         return Reply(screens.not_understood(visit.words, settings.get().mini_app_url))
 
     def _key(self, visit: Visit) -> Reply:
-        return Reply(screens.key(visit.words, cabinet.of_user(visit.user().id), clock.now()))
+        seen = cabinet.of_user(visit.user().id)
+        return Reply(screens.key(visit.words, seen, clock.now(), _payable(seen)))
 
     def _payment(self, visit: Visit, code: str, method: str) -> Payment:
-        """The payment that this press is about: the one it has begun already, while that can be paid, or a new one."""
-        user = visit.user()
-        press = (visit.chat_id, visit.message_id, code, method)
-        if press in self._begun:
-            begun = billing.of_user(user.id, self._begun[press])
-            fresh = clock.now() - begun.created_at < REUSABLE
-            if begun.status == "pending" and begun.confirmation_url and fresh:
-                return begun
+        """The payment that this press is about: one just like it that can still be paid, or a new one.
+
+        So a press that is handled twice (two taps, a crash in between) leads to one address, and nobody pays twice.
+        """
+        user, plan = visit.user(), plans.find(code)
+        begun = _payable(cabinet.of_user(user.id))
+        if (
+            begun
+            and begun.confirmation_url
+            and (begun.plan_code, begun.amount_kopecks, begun.method) == (plan.code, plan.amount_kopecks, method)
+            and clock.now() - begun.created_at < REUSABLE
+        ):
+            return begun
         payment = billing.start(user.id, code, method)
-        self._begun[press] = payment.id
-        self._begun.move_to_end(press)
-        if len(self._begun) > REMEMBERED_PRESSES:
-            self._begun.popitem(last=False)
         if not payment.confirmation_url:
             raise GatewayUnavailable("YooKassa gave no address to pay at")
         return payment
@@ -190,6 +188,10 @@ class Desk:
             money.settle.enqueue(str(payment.id))
             return Reply(toast=visit.words.not_seen_yet)
         return Reply(screens.checked(visit.words, payment, cabinet.of_user(user.id), clock.now()))
+
+
+def _payable(seen: Cabinet) -> Payment | None:
+    return billing.find(seen.payment_id) if seen.payment_id else None
 
 
 def _id(text: str) -> UUID:

@@ -56,8 +56,7 @@ def to_pay(words: Words, payment: Payment) -> Screen:
     """The payment's own message: where to pay, and how to see that it counted."""
     price = money.to_rubles(payment.amount_kopecks)
     text = words.to_pay.format(months=words.months(payment.months), price=price, method=words.methods[payment.method])
-    pay = InlineKeyboardButton(words.pay.format(price=price), url=payment.confirmation_url)
-    return Screen(text, [[pay], [_press(words.check, f"check:{payment.id}")], [_press(words.back, "buy")]])
+    return Screen(text, [*_paying(words, payment), [_press(words.back, "buy")]])
 
 
 def checked(words: Words, payment: Payment, seen: Cabinet, now: datetime) -> Screen:
@@ -71,8 +70,8 @@ def checked(words: Words, payment: Payment, seen: Cabinet, now: datetime) -> Scr
     return Screen(text, [[_press(words.buy, "buy")], [_press(words.menu, "home")]])
 
 
-def key(words: Words, seen: Cabinet, now: datetime) -> Screen:
-    """My key, in whatever state the subscription is."""
+def key(words: Words, seen: Cabinet, now: datetime, payable: Payment | None = None) -> Screen:
+    """My key, in whatever state the subscription is; `payable` is the payment that is waited for."""
     back = [_press(words.menu, "home")]
     match seen.state:
         case "active":
@@ -81,7 +80,8 @@ def key(words: Words, seen: Cabinet, now: datetime) -> Screen:
         case "provisioning":
             return Screen(words.preparing, [[_press(words.refresh, "key")], back])
         case "payment_pending":
-            return Screen(words.awaiting_payment, [[_press(words.refresh, "key")], [_press(words.buy, "buy")], back])
+            paying = _paying(words, payable) if payable else [[_press(words.refresh, "key")]]
+            return Screen(words.awaiting_payment, [*paying, [_press(words.buy, "buy")], back])
         case "expired":
             ended = words.date(seen.expires_at, now) if seen.expires_at else ""
             return Screen(words.expired.format(date=ended), [[_press(words.renew, "buy")], back])
@@ -117,6 +117,14 @@ def _copy(words: Words, seen: Cabinet) -> list[Row]:
     if not link or len(link) > LONGEST_COPY:  # Telegram would refuse the whole message; a tap on the line copies too
         return []
     return [[InlineKeyboardButton(words.copy_link, copy_text=CopyTextButton(link))]]
+
+
+def _paying(words: Words, payment: Payment) -> list[Row]:
+    check = [_press(words.check, f"check:{payment.id}")]
+    if not payment.confirmation_url:
+        return [check]
+    label = words.pay.format(price=money.to_rubles(payment.amount_kopecks))
+    return [[InlineKeyboardButton(label, url=payment.confirmation_url)], check]
 
 
 def _cabinet(words: Words, mini_app_url: str) -> Row:

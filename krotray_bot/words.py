@@ -110,7 +110,7 @@ RU = Words(
     key_title="Или сам ключ:",
     no_key="Ключа пока нет. Выберите тариф — после оплаты ключ появится здесь.",
     awaiting_payment=(
-        "Ждём оплату. Если вы уже заплатили, ключ появится через минуту: нажмите «Обновить». "
+        "Ждём оплату. Если вы уже заплатили, ключ появится через минуту: нажмите «Проверить оплату». "
         "Если нет, деньги не списаны."
     ),
     expired="Подписка закончилась {date}. Продлите её — ключ и ссылка останутся прежними.",
@@ -171,7 +171,7 @@ EN = Words(
     key_title="Or the key itself:",
     no_key="You have no key yet. Choose a plan: the key appears here after the payment.",
     awaiting_payment=(
-        "We are waiting for the payment. If you have paid, the key appears within a minute: press “Refresh”. "
+        "We are waiting for the payment. If you have paid, the key appears within a minute: press “Check the payment”. "
         "If you have not, no money was taken."
     ),
     expired="Your subscription ended on {date}. Renew it: the key and the link stay the same.",

@@ -360,6 +360,30 @@ class TestBuying:
         wait_until(lambda: talking.look()["pending"] == 0, seconds=10, what="both presses to be done")
         assert talking.payments(person) == ["pending"]
 
+    def test_a_crash_between_payment_and_answer_makes_one_payment(self, talking: BotWorld) -> None:
+        person = talking.somebody()
+        person.write("/buy")
+        person.hears("На сколько")
+        person.press("plan:1m")
+        person.hears("Как вам удобнее")
+        before = talking.trouble("editMessageText", hold=True, error_code=500)
+        person.press("pay:1m:card")
+        wait_until(lambda: talking.calls("editMessageText") > before, seconds=10, what="the payment to be made")
+        talking.bot.kill()
+        talking.release()
+        talking.polling_bot()
+        offer = person.hears("Банковская карта")
+        assert talking.payments(person) == ["pending"]
+        person.write("/key")  # it can be paid from here, too
+        assert button(person.hears("Ждём оплату"), "Оплатить 100 ₽") == button(offer, "Оплатить 100 ₽")
+        person.press("Купить или продлить")
+        person.hears("На сколько")
+        person.press("plan:3m")
+        person.hears("Как вам удобнее")
+        person.press("pay:3m:card")  # another tariff is another payment
+        person.hears("3 месяца, 250 ₽")
+        assert talking.payments(person) == ["pending", "pending"]
+
     def test_a_canceled_payment_says_that_no_money_was_taken(self, talking: BotWorld) -> None:
         person = talking.somebody()
         person.write("/buy")

@@ -1,0 +1,67 @@
+"""The house itself: what is written in two places says the same in both."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from krotray_core.settings import Settings
+from krotray_tasks import celery
+from sandbox.world import ROOT, World
+
+# Read by the Procfile's command lines, not by our code.
+PROCFILE_ONLY = {"PORT"}
+
+
+def test_the_stubs_are_what_the_protos_say(tmp_path: Path) -> None:
+    protos = sorted((ROOT / "protos").rglob("*.proto"))
+    out = [f"--python_out={tmp_path}", f"--pyi_out={tmp_path}", f"--grpc_python_out={tmp_path}"]
+    command = [sys.executable, "-m", "grpc_tools.protoc", "-I", str(ROOT / "protos"), *out, *map(str, protos)]
+    subprocess.run(command, check=True, timeout=60)  # noqa: S603 - our own command
+    made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*_pb2*")}
+    assert made
+    assert {path: (ROOT / path).read_text() for path in made} == made, "run `make protos`"
+
+
+def test_the_example_names_every_setting() -> None:
+    text = (ROOT / ".env.example").read_text()
+    named = set(re.findall(r"^([A-Z_]+)=", text, re.MULTILINE))
+    assert named - PROCFILE_ONLY == {name.upper() for name in Settings.model_fields}
+
+
+def test_the_worker_of_the_procfile_takes_every_queue(world: World) -> None:
+    assert world
+    procfile = (ROOT / "Procfile").read_text()
+    taken = re.search(r"--queues (\S+)", procfile)
+    assert taken
+    routes = {route["queue"] for route in celery.conf.task_routes.values()} | {celery.conf.task_default_queue}
+    assert set(taken[1].split(",")) == routes
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-sandbox", "requirements-dev"])
+def test_what_is_asked_for_is_locked(name: str) -> None:
+    asked = re.findall(r"^([a-z][a-z0-9-]*)", (ROOT / f"{name}.in").read_text(), re.MULTILINE)
+    locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / f"{name}.txt").read_text(), re.MULTILINE))
+    assert asked
+    assert set(asked) <= set(locked)
+    assert "file:" not in (ROOT / f"{name}.txt").read_text()
+
+
+def test_flower_does_not_start_without_a_login(world: World) -> None:
+    environment = {k: v for k, v in world.environment().items() if k != "FLOWER_BASIC_AUTH"}
+    answer = subprocess.run(
+        [sys.executable, "-m", "krotray_tasks.flower"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("Flower does not start without a login")
+    assert "Traceback" not in answer.stderr
