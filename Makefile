@@ -53,7 +53,7 @@ protos: $(READY)  ## regenerate the gRPC stubs from protos/
 .PHONY: lock
 lock: $(READY)  ## compile requirements*.in into the locked files
 	@for name in requirements requirements-sandbox requirements-dev; do \
-		$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file $$name.txt $$name.in || exit 1; \
+		$(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file $$name.txt $$name.in || exit 1; \
 	done
 
 .PHONY: clean

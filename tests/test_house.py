@@ -48,7 +48,7 @@ def test_what_is_asked_for_is_locked(name: str) -> None:
     locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / f"{name}.txt").read_text(), re.MULTILINE))
     assert asked
     assert set(asked) <= set(locked)
-    assert "file:" not in (ROOT / f"{name}.txt").read_text()
+    assert "file://" not in (ROOT / f"{name}.txt").read_text()
 
 
 def test_flower_does_not_start_without_a_login(world: World) -> None:
