@@ -10,7 +10,7 @@ import sys
 import threading
 from types import FrameType
 
-from sandbox.yookassa.serving import listen, serve_on
+from sandbox.serving import listen, serve_on
 
 from . import Config, create_app
 

@@ -10,8 +10,8 @@ import threading
 from pathlib import Path
 from types import FrameType
 
+from ..serving import listen, serve_on
 from . import Config, create_app
-from .serving import listen, serve_on
 
 
 def main(arguments: list[str] | None = None) -> int:

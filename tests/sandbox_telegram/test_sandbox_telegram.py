@@ -18,10 +18,10 @@ from telebot.apihelper import ApiTelegramException
 from telebot.types import BotCommand, CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup, MenuButtonWebApp
 from telebot.types import WebAppInfo as WebApp
 
+from sandbox.serving import listen, serve_on
 from sandbox.telegram import Config, create_app
 from sandbox.telegram.core import CAST
 from sandbox.telegram.entities import parse_html
-from sandbox.yookassa.serving import listen, serve_on
 
 TOKEN = "123456789:made_up_for_these_tests"
 MINI_APP = "http://127.0.0.1:9/app/"

@@ -16,9 +16,9 @@ from typing import Any
 import requests
 from flask import Flask
 
+from sandbox.serving import listen, serve_on
 from sandbox.yookassa import Config, create_app
 from sandbox.yookassa.core import Sandbox
-from sandbox.yookassa.serving import listen, serve_on
 
 SHOP = ("100500", "test_secret")
 RETURN_URL = "http://127.0.0.1:9/return?order=7"

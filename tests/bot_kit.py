@@ -1,0 +1,202 @@
+"""A person in the sandbox Telegram, and the bot with its world, for the tests of the bot."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import requests
+
+from sandbox.process import Process, free_port, listening, wait_until
+from sandbox.world import ROOT, World
+
+CLOSED = "http://127.0.0.1:9"
+
+
+class Person:
+    """Somebody in the sandbox Telegram who talks to the bot."""
+
+    def __init__(self, telegram_url: str, user_id: int, language_code: str) -> None:
+        self._url, self.id, self._language_code = f"{telegram_url}/sandbox", user_id, language_code
+
+    def write(self, text: str) -> None:
+        """Writes to the bot."""
+        body = {"user_id": self.id, "text": text, "first_name": "Мария <3", "language_code": self._language_code}
+        requests.post(f"{self._url}/message", json=body, timeout=10).raise_for_status()
+
+    def press(self, button: str) -> dict[str, Any]:
+        """Presses a button under the bot's last message."""
+        body = {"user_id": self.id, "message_id": self.last()["message_id"], "button": button}
+        answer = requests.post(f"{self._url}/press", json=body, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def chat(self) -> dict[str, Any]:
+        """The conversation."""
+        return requests.get(f"{self._url}/chat/{self.id}", timeout=10).json()
+
+    def heard(self) -> list[dict[str, Any]]:
+        """What the bot has written."""
+        return [message for message in self.chat()["messages"] if message["from"] == "bot"]
+
+    def last(self) -> dict[str, Any]:
+        """The bot's last message."""
+        return self.heard()[-1]
+
+    def hears(self, part: str, *, seconds: float = 15) -> dict[str, Any]:
+        """Waits until the bot's last message holds this, and returns it."""
+        wait_until(
+            lambda: any(part in message["text"] for message in self.heard()[-1:]), seconds=seconds, what=f"«{part}»"
+        )
+        return self.last()
+
+    def toast(self, press: dict[str, Any]) -> str:
+        """Waits for the answer to a press, and returns its words."""
+
+        def answers() -> list[dict[str, Any]]:
+            query_id = press["callback_query_id"]
+            return [p["answer"] for p in self.chat()["presses"] if p["callback_query_id"] == query_id and p["answer"]]
+
+        wait_until(answers, seconds=10, what="an answer to the press")
+        return answers()[0]["text"]
+
+
+class BotWorld:
+    """The world with a Telegram in it, a database for this module, a worker, and a bot that may be killed and started again."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.database_url = world.postgres.create("bot")
+        self.telegram_port = free_port()
+        self.telegram_url = f"http://127.0.0.1:{self.telegram_port}"
+        self.env = world.environment("bot") | {"TELEGRAM_API_URL": self.telegram_url}
+        self.start_telegram()
+        node = world.nodes[0]
+        self._run("flask", "db", "upgrade")
+        self._run(
+            *("flask", "servers", "add", "--name", node.name, "--host", "127.0.0.1"),
+            *("--grpc-port", str(node.grpc_port), "--max-users", "100"),
+        )
+        self.worker = Process(
+            "the worker",
+            [*self._tool("celery"), "-A", "krotray_tasks", "worker", "-Q", "money,access,care", "--concurrency", "1"],
+            log=world.logs / "worker.log",
+            env=self.env,
+            cwd=ROOT,
+        )
+        self._bot: Process | None = None
+        self._bot_is_plain = False
+        self._bots = 0
+        self._people = 500
+
+    def start_telegram(self) -> None:
+        """A Telegram that knows nobody yet, at the same address as the one before it."""
+        self.telegram = Process(
+            "the sandbox Telegram",
+            [sys.executable, "-m", "sandbox.telegram", "--port", str(self.telegram_port)],
+            log=self.world.logs / "telegram.log",
+            env=self.env,
+            cwd=ROOT,
+        )
+        self.telegram.wait_ready(lambda: listening(self.telegram_port))
+
+    @property
+    def bot(self) -> Process:
+        """The bot that was started last."""
+        assert self._bot is not None
+        return self._bot
+
+    @property
+    def talks(self) -> bool:
+        """Whether a bot with the ordinary settings runs."""
+        return self._bot is not None and self._bot.running and self._bot_is_plain
+
+    def _tool(self, name: str) -> list[str]:
+        return [str(Path(sys.executable).parent / name)]
+
+    def _run(self, name: str, *arguments: str) -> None:
+        process = Process(
+            name, [*self._tool(name), *arguments], log=self.world.logs / "flask.log", env=self.env, cwd=ROOT
+        )
+        assert process.wait(60) == 0, process.tail()
+
+    def stop(self) -> None:
+        """Ends all of it."""
+        for process in (self._bot, self.worker, self.telegram):
+            if process:
+                process.stop()
+
+    def start_bot(self, **changes: str) -> Process:
+        """A new bot process with its own log, some of its settings changed."""
+        if self._bot:
+            self._bot.stop()
+        self._bots += 1
+        self._bot_is_plain = not changes
+        self._bot = Process(
+            "the bot",
+            [sys.executable, "-m", "krotray_bot"],
+            log=self.world.logs / f"bot-{self._bots}.log",
+            env=self.env | changes,
+            cwd=ROOT,
+        )
+        return self._bot
+
+    def polling_bot(self, **changes: str) -> Process:
+        """A new bot process, once it waits for updates."""
+        bot = self.start_bot(**changes)
+        bot.wait_ready(lambda: self.look()["polls"])
+        return bot
+
+    def somebody(self, language_code: str = "ru") -> Person:
+        """A person who has never been here."""
+        self._people += 1
+        return Person(self.telegram_url, self._people, language_code)
+
+    def look(self) -> dict[str, Any]:
+        """The bot as Telegram sees it."""
+        return requests.get(f"{self.telegram_url}/sandbox/bot", timeout=10).json()
+
+    def calls(self, method: str) -> int:
+        """How often the bot has called a method."""
+        return self.look()["calls"].get(method, 0)
+
+    def trouble(self, method: str, **what: Any) -> int:
+        """The next call of this method runs into trouble; returns how many there have been before."""
+        before = self.calls(method)
+        answer = requests.post(f"{self.telegram_url}/sandbox/trouble", json={"method": method} | what, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return before
+
+    def release(self) -> None:
+        """Ends all trouble."""
+        requests.post(f"{self.telegram_url}/sandbox/release", timeout=10).raise_for_status()
+
+    def pay(self, url: str) -> None:
+        """The payer pays at this address."""
+        payment_id = url.rpartition("/")[2]
+        answer = requests.post(f"{self.world.yookassa_url}/sandbox/payments/{payment_id}/pay", timeout=10)
+        assert answer.status_code == 200, answer.text
+
+    def ask(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows of the database."""
+        with contextlib.closing(psycopg2.connect(self.database_url)) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall()
+
+    def payments(self, person: Person) -> list[str]:
+        """The states of this person's payments."""
+        rows = self.ask(
+            "SELECT p.status FROM payments p JOIN users u ON u.id = p.user_id WHERE u.telegram_id = %s", person.id
+        )
+        return [status for (status,) in rows]
+
+    def confirmed_seats(self, person: Person) -> int:
+        """How many keys of this person an Xray holds."""
+        statement = (
+            "SELECT s.id FROM seats s JOIN subscriptions b ON b.id = s.subscription_id JOIN users u ON u.id = b.user_id"
+            " WHERE u.telegram_id = %s AND s.wanted AND s.generation = s.observed_generation"
+        )
+        return len(self.ask(statement, person.id))
