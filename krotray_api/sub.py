@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 
 from flask import Blueprint, Response
 
@@ -14,15 +15,16 @@ blueprint = Blueprint("sub", __name__)
 
 TITLE = "KrotRay"
 UPDATE_HOURS = 12
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 
 @blueprint.get("/sub/<token>")
 def show(token: str) -> Response:
     """The links in base64; when there is none to give, one whose remark says why."""
-    seen = cabinet.of_token(token) if len(token) <= 128 else None
+    seen = cabinet.of_token(token) if _TOKEN.fullmatch(token) else None
     if seen is None:
         raise NotFound("no such subscription link")
-    response = Response(links.subscription_body([seen.vless_url or links.placeholder(_reason(seen))]))
+    response = Response(links.subscription_body([seen.coming_url or links.placeholder(_reason(seen))]))
     response.mimetype = "text/plain"
     response.headers["Profile-Title"] = "base64:" + base64.b64encode(TITLE.encode()).decode()
     response.headers["Profile-Update-Interval"] = str(UPDATE_HOURS)
@@ -36,5 +38,5 @@ def show(token: str) -> Response:
 
 def _reason(seen: Cabinet) -> str:
     if seen.running:
-        return "Ключ готовим — обновите подписку через минуту"
+        return "Свободного сервера пока нет — дни не тратятся, мы напишем"
     return "Подписка закончилась — продлите её в Telegram"

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, abort, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from krotray_api import addresses, bodies, problems
-from krotray_core import billing, settings
+from krotray_core import billing, settings, yookassa
 from krotray_tasks import money
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def _hint(body: Any) -> tuple[str | None, UUID | None]:
     if kind not in ("payment", "refund"):
         return None, None
     external_id = thing.get("payment_id" if kind == "refund" else "id")
-    if not isinstance(external_id, str) or not 1 <= len(external_id) <= 64:
+    if not isinstance(external_id, str) or not yookassa.ID.fullmatch(external_id):
         abort(400, "not a notification: no payment id")
     metadata = thing.get("metadata")
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from krotray_core import clock, money, plans, settings, subscriptions, yookassa
@@ -107,15 +107,20 @@ def settle_external(external_id: str) -> Settled:
 
 
 def note_hint(external_id: str, ours: UUID | None = None) -> UUID | None:
-    """Something may have happened to a payment: it is first in line at the next sweep.
+    """Something may have happened to a payment: the next sweep asks about it, also when we believed it dead.
 
     `external_id` is YooKassa's id; `ours`, if the notification names it, finds a payment whose external id is not stored yet.
     Returns our id of it, or None where we know no such payment.
     """
+    known = or_(Payment.external_id == external_id, and_(Payment.id == ours, Payment.external_id.is_(None)))
     with transaction() as session:
-        known = or_(Payment.external_id == external_id, and_(Payment.id == ours, Payment.external_id.is_(None)))
-        statement = update(Payment).where(known).values(next_check_at=clock.now()).returning(Payment.id)
-        return session.scalars(statement, execution_options={"synchronize_session": False}).first()
+        payment = session.scalars(select(Payment).where(known).with_for_update()).first()
+        if payment is None:
+            return None
+        payment.next_check_at = payment.created_at  # before all that merely wait for their turn
+        if payment.status == "canceled":
+            payment.status = "pending"
+        return payment.id
 
 
 def claim_open() -> list[UUID]:
@@ -203,7 +208,9 @@ def _apply(payment_id: UUID, found: Found) -> Settled:
             payment.external_id = found.external_id
             payment.next_check_at = now
         if payment.external_id != found.external_id and found.status != "succeeded":
-            return Settled(payment)  # somebody made another payment with our metadata; only money in it would concern us
+            return Settled(
+                payment
+            )  # somebody made another payment with our metadata; only money in it would concern us
         payment.confirmation_url = found.confirmation_url or payment.confirmation_url
         match found.status:
             case "succeeded":

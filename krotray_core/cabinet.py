@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, select
 
-from krotray_core import billing, clock, links, settings
+from krotray_core import billing, clock, links, provisioning, settings
 from krotray_core.db import transaction
 from krotray_core.models import Payment, Seat, Server, Subscription, User
 
@@ -26,6 +26,8 @@ class Cabinet:
     expires_at: datetime | None = None
     days_left: int = 0
     vless_url: str | None = None
+    # The same link also while the server has yet to confirm it: for programs that ask again only after hours.
+    coming_url: str | None = None
     subscription_url: str | None = None
     server_name: str | None = None
     # The latest payment that could still be paid, if there is one.
@@ -82,13 +84,15 @@ def _read(whose: ColumnElement[bool]) -> Cabinet:
     if subscription.status != "active" or end <= now:
         state: State = "payment_pending" if payment_id else "expired"
         return Cabinet(state, subscription, end, subscription_url=link, payment_id=payment_id)
+    url = _vless_url(server, seat) if seat is not None else None
     confirmed = seat is not None and seat.generation == seat.observed_generation
     return Cabinet(
         "active" if confirmed else "provisioning",
         subscription,
         end,
         days_left=math.ceil((end - now) / timedelta(days=1)),
-        vless_url=_vless_url(server, seat) if confirmed else None,
+        vless_url=url if confirmed else None,
+        coming_url=url,
         subscription_url=link,
         server_name=server.name if server else None,
         payment_id=payment_id,
@@ -102,7 +106,7 @@ def ends_at(subscription: Subscription, now: datetime) -> datetime:
 
 
 def _vless_url(server: Server, seat: Seat) -> str | None:
-    template = server.vless_url_template or settings.get().vless_url_template
-    if template is None:
+    template = provisioning.template(server)
+    if not template:
         return None
     return links.vless_url(template, key=seat.uuid, host=server.host, name=server.name, email=seat.email)

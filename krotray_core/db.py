@@ -51,9 +51,15 @@ def engine() -> Engine:
         pool_timeout=5,
         pool_pre_ping=True,
         pool_recycle=1800,
+        hide_parameters=True,  # an error's text must not carry keys and tokens into a log
         connect_args={
             "connect_timeout": 3,
             "application_name": "krotray",
+            # A host that is gone without a word is noticed in seconds, not after the kernel's quarter of an hour.
+            "keepalives_idle": 30,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
             # Deadlines inside PostgreSQL, in milliseconds: nothing of ours takes this long unless something is wrong.
             "options": "-c timezone=UTC -c statement_timeout=15000 -c lock_timeout=5000"
             " -c idle_in_transaction_session_timeout=30000",

@@ -7,17 +7,17 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
-from uuid import UUID
+from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from krotray_core import provisioning
+from krotray_core import links, provisioning
 from krotray_core.db import transaction
-from krotray_core.errors import XrayError, XrayUnavailable
+from krotray_core.errors import XrayError, XrayServiceMissing, XrayUnavailable
 from krotray_core.models import Seat, Server
-from krotray_core.xray.client import Remove, same_key
+from krotray_core.xray.client import Account, Remove
 
 log = logging.getLogger(__name__)
 
@@ -25,62 +25,92 @@ AT_ONCE = 32
 OURS = re.compile(r"user_[0-9]+", re.ASCII)
 
 
-def watch() -> set[int]:
-    """Asks all servers at once for their uptime. Returns those that want a converge: restarted, or back after an outage.
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Servers that want a converge (restarted, or back after an outage), and whether any has come up or gone down."""
 
-    A restarted Xray has forgotten everybody, so all its wanted seats become dirty.
-    """
+    servers: set[int]
+    changed: bool
+
+
+def watch() -> Watched:
+    """Looks at all servers at once. A restarted Xray has forgotten everybody, so all its wanted seats become dirty."""
     with transaction() as session:
         servers = session.scalars(select(Server).order_by(Server.id)).all()
     if not servers:
-        return set()
+        return Watched(set(), changed=False)
     with ThreadPoolExecutor(min(AT_ONCE, len(servers)), thread_name_prefix="watch") as pool:
-        answers = list(pool.map(_uptime, servers))
-    return {server.id for server, answer in zip(servers, answers, strict=True) if _note(server.id, answer)}
+        answers = list(pool.map(_ask, servers))
+    notes = [(server.id, _note(server.id, answer)) for server, answer in zip(servers, answers, strict=True)]
+    return Watched(
+        servers={server_id for server_id, note in notes if note is _Note.SEND_AGAIN},
+        changed=any(note is not _Note.AS_BEFORE for _, note in notes),
+    )
+
+
+def look(server: Server) -> None:
+    """Looks at one server now, as `watch` would: a new one can be used at once when it answers."""
+    _note(server.id, _ask(server))
 
 
 @dataclass(frozen=True, slots=True)
-class Uptime:
-    """Whole seconds since an Xray started, and how many seconds it took to find out."""
+class Up:
+    """The server answers. Whole seconds since its Xray started (None where it has no StatsService), asked at `asked`."""
 
-    seconds: int
-    asking: float
-
-
-Answer = Uptime | XrayError | XrayUnavailable
+    uptime: int | None
+    asked: float
 
 
-def _uptime(server: Server) -> Answer:
-    asked = time.monotonic()
+class _Note(Enum):
+    AS_BEFORE = auto()
+    DOWN = auto()
+    SEND_AGAIN = auto()
+
+
+Answer = Up | XrayError | XrayUnavailable
+
+
+def _ask(server: Server) -> Answer:
+    asked, xray = time.monotonic(), provisioning.client(server)
     try:
-        return Uptime(provisioning.client(server).uptime(), time.monotonic() - asked)
+        xray.count()  # a server without our inbound is as good as down
+        return Up(xray.uptime(), asked)
+    except XrayServiceMissing:  # then only the audits notice a restart
+        return Up(None, asked)
     except (XrayError, XrayUnavailable) as error:
         return error
 
 
-def _note(server_id: int, answer: Answer) -> bool:
-    """Stores what a server said; whether that calls for a converge. Moments come from the database's clock alone."""
+def _note(server_id: int, answer: Answer) -> _Note:
+    """Stores what a server said. Moments come from the database's clock alone; seats are locked before their server."""
     with transaction() as session:
-        server = session.get(Server, server_id, with_for_update=True)
+        server = session.get(Server, server_id)
         if server is None:
-            return False
-        server.checked_at = now = session.scalars(select(func.now())).one()
-        if not isinstance(answer, Uptime):
-            if server.is_up is not False:
+            return _Note.AS_BEFORE
+        now = session.scalars(select(func.now())).one()
+        if not isinstance(answer, Up):
+            was_up = server.is_up is not False
+            if was_up:
                 log.error("server %s does not answer: %s", server.name, answer)
-            server.is_up, server.last_error = False, str(answer)[:500]
-            return False
-        back = server.is_up is False
-        # The answer was true at some moment while we asked, and rounded down: it started between these two.
-        latest = now - timedelta(seconds=answer.seconds)
-        earliest = latest - timedelta(seconds=1 + answer.asking)
-        restarted = server.started_at is not None and earliest > server.started_at
-        server.is_up, server.last_error = True, None
-        server.started_at = latest if restarted or server.started_at is None else min(latest, server.started_at)
+            server.is_up, server.checked_at, server.last_error = False, now, str(answer)[:500]
+            return _Note.DOWN if was_up else _Note.AS_BEFORE
+        restarted = _has_restarted(server, answer, now)
         if restarted:
             log.warning("server %s has restarted: its users are sent again", server.name)
             soil(session, server_id, Seat.wanted.is_(True))
-        return back or restarted
+        back = not server.is_up
+        server.is_up, server.checked_at, server.last_error = True, now, None
+        if answer.uptime is not None:
+            server.started_at = now - timedelta(seconds=answer.uptime)
+        return _Note.SEND_AGAIN if back or restarted else _Note.AS_BEFORE
+
+
+def _has_restarted(server: Server, answer: Up, now: datetime) -> bool:
+    if answer.uptime is None or server.started_at is None:
+        return False
+    # The answer was true at some moment since we asked, and is rounded down: it cannot have started before this.
+    earliest = now - timedelta(seconds=answer.uptime + 1 + time.monotonic() - answer.asked)
+    return earliest > server.started_at
 
 
 def soil(session: Session, server_id: int, which: ColumnElement[bool]) -> int:
@@ -118,12 +148,16 @@ def audit(server_id: int) -> Audit:
     """
     server = provisioning.find(server_id)
     xray = provisioning.client(server)
-    held = xray.users()
+    held, flow = xray.users(), links.flow(provisioning.template(server))
     with transaction() as session:
         seats = {seat.email: seat for seat in session.scalars(select(Seat).where(Seat.server_id == server_id))}
         settled = [seat for seat in seats.values() if seat.generation == seat.observed_generation]
         missing = [s.email for s in settled if s.wanted and s.email not in held]
-        wrong = [s.email for s in settled if s.wanted and s.email in held and not _same(held[s.email], s.uuid)]
+        wrong = [
+            s.email
+            for s in settled
+            if s.wanted and s.email in held and not held[s.email].opens_like(Account(s.uuid, flow))
+        ]
         undead = [s.email for s in settled if not s.wanted and s.email in held]
         strays = [email for email in held if email not in seats and OURS.fullmatch(email)]
         soil(session, server_id, Seat.email.in_(missing + wrong + undead))
@@ -139,7 +173,3 @@ def audit(server_id: int) -> Audit:
             *(server.name, len(found.missing), len(found.wrong_key), len(found.left_over)),
         )
     return found
-
-
-def _same(held: UUID | None, wanted: UUID) -> bool:
-    return held is not None and same_key(held, wanted)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from ipaddress import IPv6Address
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 from uuid import UUID
 
 PLACEHOLDERS = ("uuid", "host", "name", "email")
@@ -28,13 +28,24 @@ def check_template(template: str) -> str:
     for name in _PLACEHOLDER.findall(template):
         if name not in PLACEHOLDERS:
             raise ValueError(f"knows no {{{name}}}; there are {', '.join('{' + p + '}' for p in PLACEHOLDERS)}")
+    if any(letter.isspace() or not letter.isprintable() for letter in template):
+        raise ValueError("should hold no spaces or line breaks; write %20")
+    key = UUID(int=0)
     try:
-        port = urlsplit(vless_url(template, key=UUID(int=0), host="host.invalid", name="name", email="user_0")).port
+        link = urlsplit(vless_url(template, key=key, host="host.invalid", name="name", email="user_0"))
+        port = link.port
     except ValueError:
-        port = None
-    if port is None:
+        link, port = urlsplit(""), None
+    if not port:
         raise ValueError("should name the port: vless://{uuid}@{host}:443?...")
+    if link.username != str(key) or not link.hostname:
+        raise ValueError("should begin with vless://{uuid}@ and a host")
     return template
+
+
+def flow(template: str) -> str:
+    """The flow that a template's links announce, such as xtls-rprx-vision; Xray lets a user in only with the same one."""
+    return parse_qs(urlsplit(template).query).get("flow", [""])[0]
 
 
 def vless_url(template: str, *, key: UUID, host: str, name: str, email: str) -> str:

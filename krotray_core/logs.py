@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 import time
+from urllib.parse import urlsplit
 
 from krotray_core import settings
 
@@ -20,6 +21,9 @@ _PATTERNS = (
 )
 
 
+SHORTEST = 4  # hiding every "a" would hide the log
+
+
 class _Discreet(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
@@ -27,7 +31,9 @@ class _Discreet(logging.Formatter):
         super().__init__(_FORMAT, "%Y-%m-%dT%H:%M:%S")
         s = settings.get()
         secrets = [s.bot_token, s.yookassa_secret_key, s.secret_key, s.flower_basic_auth, s.metrics_token]
-        self._hidden = [secret.get_secret_value() for secret in secrets if secret is not None]
+        passwords = [urlsplit(url).password for url in (s.database_url, s.redis_url, s.broker_url)]
+        shown = [secret.get_secret_value() for secret in secrets if secret is not None] + passwords
+        self._hidden = [text for text in shown if text and len(text) >= SHORTEST]
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)

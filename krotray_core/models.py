@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from krotray_core.db import Base
@@ -36,6 +36,8 @@ class Server(Base):
         CheckConstraint("active_users >= 0 AND active_users <= max_users", name="active_users"),
         CheckConstraint("max_users > 0", name="max_users"),
         CheckConstraint("grpc_port BETWEEN 1 AND 65535", name="grpc_port"),
+        # The same Xray twice: each audit would throw out the other one's users.
+        UniqueConstraint("host", "grpc_port"),
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
@@ -47,7 +49,7 @@ class Server(Base):
     max_users: Mapped[int]
     active_users: Mapped[int] = mapped_column(server_default=text("0"))
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
-    # What `provisioning.watch` saw last; unknown (NULL) until it has looked.
+    # What `health.watch` saw last; unknown (NULL) until it has looked, and nobody is seated there before that.
     is_up: Mapped[bool | None]
     checked_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
@@ -159,7 +161,10 @@ class Seat(Base):
     observed_generation: Mapped[int] = mapped_column(server_default=text("0"))
     # The e-mail is (or may be) in the server's cut-off rule.
     cut_off: Mapped[bool] = mapped_column(server_default=text("false"))
+    # In the hands of one worker until then.
     leased_until: Mapped[datetime | None]
+    # Refused by Xray: not tried again before that, unless something changes.
+    paused_until: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     last_error: Mapped[str | None]
 

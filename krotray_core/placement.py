@@ -27,10 +27,14 @@ def take(session: Session, subscription: Subscription, now: datetime) -> int | N
     Prefers the server that it was on before. Returns the server's id, or None when no server has room: then the
     subscription waits, and its days stand still until there is.
     """
-    seat = session.scalar(select(Seat).where(Seat.subscription_id == subscription.id, Seat.wanted).with_for_update())
+    # All its seats are locked before any server, former ones too: one of them may be taken again below.
+    seats = session.scalars(
+        select(Seat).where(Seat.subscription_id == subscription.id).order_by(Seat.id).with_for_update()
+    ).all()
+    seat = next((one for one in seats if one.wanted), None)
     if seat:
         if seat.uuid != subscription.uuid:
-            seat.uuid = subscription.uuid
+            seat.uuid, seat.paused_until = subscription.uuid, None
             seat.generation += 1
         return seat.server_id
     server_id = _claim_former(session, subscription) or _claim_least_loaded(session)
@@ -54,6 +58,7 @@ def take(session: Session, subscription: Subscription, now: datetime) -> int | N
             "wanted": True,
             "removed_at": None,
             "generation": Seat.generation + 1,
+            "paused_until": None,
             "attempts": 0,
             "last_error": None,
         },
@@ -63,7 +68,7 @@ def take(session: Session, subscription: Subscription, now: datetime) -> int | N
 
 
 def _has_room() -> ColumnElement[bool]:
-    return Server.enabled & (Server.active_users < Server.max_users) & Server.is_up.is_not(False)
+    return Server.enabled & (Server.active_users < Server.max_users) & Server.is_up
 
 
 def _claim_former(session: Session, subscription: Subscription) -> int | None:
@@ -108,7 +113,10 @@ def release(session: Session, subscription_ids: Collection[int], now: datetime) 
     held = select(Seat.id).where(Seat.subscription_id.in_(subscription_ids), Seat.wanted).order_by(Seat.id)
     ids = session.scalars(held.with_for_update()).all()
     given_back = update(Seat).where(Seat.id.in_(ids))
-    given_back = given_back.values(wanted=False, removed_at=now, generation=Seat.generation + 1, attempts=0)
+    # From now on a rewrite of the cut-off rule may put the e-mail in, whoever causes it: an add has to take it out again.
+    given_back = given_back.values(
+        wanted=False, removed_at=now, generation=Seat.generation + 1, cut_off=True, paused_until=None, attempts=0
+    )
     rows = session.scalars(given_back.returning(Seat.server_id), execution_options={"synchronize_session": False})
     counts = Counter(rows)
     for server_id in sorted(counts):
@@ -144,3 +152,35 @@ def seat_waiting(now: datetime) -> set[int]:
             if server_id is None:
                 return servers
             servers.add(server_id)
+
+
+def rescue(now: datetime) -> set[int]:
+    """Moves those who paid and never got in, because their server went down first, to servers with room.
+
+    Each gets a transaction of its own; who finds no room keeps the old seat. Returns the servers that got somebody.
+    """
+    stranded = (
+        select(Subscription.id)
+        .join(Seat, Seat.subscription_id == Subscription.id)
+        .join(Server, Server.id == Seat.server_id)
+        .where(Seat.wanted, Seat.observed_generation == 0, Server.is_up.is_(False))
+    )
+    with transaction() as session:
+        ids = session.scalars(stranded.order_by(Subscription.id)).all()
+    servers: set[int] = set()
+    for subscription_id in ids:
+        with transaction() as session:
+            still = stranded.where(Subscription.id == subscription_id).with_for_update(
+                of=Subscription, skip_locked=True
+            )
+            if session.scalar(still) is None:
+                continue
+            subscription = session.get_one(Subscription, subscription_id)
+            with session.begin_nested() as attempt:
+                release(session, [subscription_id], now)
+                server_id = take(session, subscription, now)
+                if server_id is None:
+                    attempt.rollback()
+                    return servers
+            servers.add(server_id)
+    return servers

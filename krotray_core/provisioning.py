@@ -6,14 +6,15 @@ Whatever happens to a person (paid, expired, revoked, key rotated, Xray restarte
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, exists, or_, select, update
 
-from krotray_core import clock, cutoff
+from krotray_core import clock, cutoff, links, settings
 from krotray_core.db import transaction
 from krotray_core.errors import NotFound, XrayUnavailable
 from krotray_core.models import Seat, Server
@@ -25,6 +26,8 @@ BATCH = 500
 # Longer than a batch can take with every deadline of its calls used up.
 LEASE = timedelta(seconds=60)
 LONGEST_PAUSE = timedelta(minutes=5)
+# After that long the rest is left to another call, so that no task runs into its time limit in the middle of a batch.
+BUDGET_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +45,21 @@ class Claim:
 
 @dataclass(slots=True)
 class Converged:
-    """How many seats the server confirmed, and how many it refused (they are tried again after a pause)."""
+    """How many seats the server confirmed, how many it refused (tried again after a pause), and whether more are waiting."""
 
     confirmed: int = 0
     refused: int = 0
+    more: bool = False
 
 
 def client(server: Server) -> XrayClient:
     """The gRPC client of a server."""
     return XrayClient(server.target, server.inbound_tag)
+
+
+def template(server: Server) -> str:
+    """How this server's links look: its own template, else that of the settings ("" where neither has one)."""
+    return server.vless_url_template or settings.get().vless_url_template or ""
 
 
 def find(server_id: int) -> Server:
@@ -63,13 +72,18 @@ def find(server_id: int) -> Server:
 
 
 def converge(server_id: int) -> Converged:
-    """Brings every dirty seat of a server to the server, in batches, until none is left that could be.
+    """Brings every dirty seat of a server to the server, in batches, until none is left that could be or time is up.
 
     May run twice at once: a seat is in the hands of one worker at a time. Raises NotFound, XrayUnavailable (the seats
-    stay dirty).
+    stay dirty); for a server that is known to be down without a try, since `watch` calls when it is back.
     """
-    server, result = find(server_id), Converged()
+    server, result, began = find(server_id), Converged(), time.monotonic()
+    if server.is_up is False:
+        raise XrayUnavailable(f"{server.name} is down: {server.last_error}")
     while True:
+        if time.monotonic() - began > BUDGET_SECONDS:
+            result.more = True
+            return result
         claims = _claim(server_id)
         if not claims:
             return result
@@ -83,11 +97,16 @@ def converge(server_id: int) -> Converged:
 
 
 def dirty_servers() -> list[int]:
-    """Servers with a dirty seat that nobody is working on."""
+    """Servers with a dirty seat that nobody is working on; one that is down is left to `watch`, which sees it come back."""
     with transaction() as session:
-        free = or_(Seat.leased_until.is_(None), Seat.leased_until < clock.now())
-        dirty = select(Seat.server_id).where(Seat.generation != Seat.observed_generation, free)
-        return list(session.scalars(dirty.distinct().order_by(Seat.server_id)))
+        dirty = exists().where(Seat.server_id == Server.id, *_to_do(clock.now()))
+        return list(session.scalars(select(Server.id).where(Server.is_up.is_not(False), dirty).order_by(Server.id)))
+
+
+def _to_do(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    free = or_(Seat.leased_until.is_(None), Seat.leased_until < now)
+    due = or_(Seat.paused_until.is_(None), Seat.paused_until < now)
+    return Seat.generation != Seat.observed_generation, free, due
 
 
 def _claim(server_id: int) -> list[Claim]:
@@ -95,11 +114,7 @@ def _claim(server_id: int) -> list[Claim]:
     with transaction() as session:
         seats = session.scalars(
             select(Seat)
-            .where(
-                Seat.server_id == server_id,
-                Seat.generation != Seat.observed_generation,
-                or_(Seat.leased_until.is_(None), Seat.leased_until < now),
-            )
+            .where(Seat.server_id == server_id, *_to_do(now))
             .order_by(Seat.id)
             .limit(BATCH)
             .with_for_update(skip_locked=True)
@@ -117,7 +132,8 @@ def _claim(server_id: int) -> list[Claim]:
 def _send(server: Server, claims: Sequence[Claim]) -> list[Outcome]:
     """All operations of a batch, then the cut-off rule where the batch concerns it. No transaction is open here."""
     xray = client(server)
-    outcomes = xray.apply([Add(c.email, c.uuid) if c.wanted else Remove(c.email) for c in claims])
+    flow = links.flow(template(server))
+    outcomes = xray.apply([Add(c.email, c.uuid, flow) if c.wanted else Remove(c.email) for c in claims])
     concerned = [position for position, c in enumerate(claims) if not c.wanted or c.cut_off]
     if any(outcomes[position] is None for position in concerned):
         fault = cutoff.rewrite(server.id, xray)
@@ -136,7 +152,9 @@ def _record(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
         )
         seats = {seat.id: seat for seat in rows}
         for claim, outcome in zip(claims, outcomes, strict=True):
-            seat = seats[claim.id]
+            seat = seats.get(claim.id)
+            if seat is None:  # the server has been removed
+                continue
             if seat.leased_until != claim.leased_until:
                 # We were too slow and another worker went ahead: what it did may have been undone by us just now.
                 seat.generation += 1
@@ -152,4 +170,4 @@ def _record(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
                 seat.last_error = str(outcome)[:500]
                 if not isinstance(outcome, XrayUnavailable):
                     log.error("seat %s (%s) was refused: %s", seat.id, seat.email, outcome)
-                    seat.leased_until = now + min(timedelta(seconds=2 ** min(seat.attempts, 10)), LONGEST_PAUSE)
+                    seat.paused_until = now + min(timedelta(seconds=2 ** min(seat.attempts, 10)), LONGEST_PAUSE)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
-from krotray_core import links, provisioning, settings
+from krotray_core import health, links, provisioning, settings
 from krotray_core.db import transaction
 from krotray_core.errors import Conflict, Invalid, NotFound, XrayError, XrayUnavailable
 from krotray_core.models import Seat, Server
@@ -21,9 +21,9 @@ _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}", re.ASCII)
 def add(
     *, name: str, host: str, grpc_port: int, max_users: int, inbound_tag: str | None, vless_url_template: str | None
 ) -> Server:
-    """A new server, open to buyers at once. Without a template of its own it uses VLESS_URL_TEMPLATE.
+    """A new server, open to buyers as soon as it answers. Without a template of its own it uses VLESS_URL_TEMPLATE.
 
-    Raises Invalid, Conflict when the name is taken.
+    Raises Invalid, Conflict when the name is taken or the Xray is known under another one.
     """
     if not name.strip() or len(name) > 64:
         raise Invalid("a server's name has 1 to 64 characters")
@@ -49,11 +49,10 @@ def add(
     try:
         with transaction() as session:
             session.add(server)
-            session.flush()
-            session.refresh(server)
     except IntegrityError:
-        raise Conflict(f"there is a server named {name} already") from None
-    return server
+        raise Conflict(f"there is a server named {name}, or one at {server.target}, already") from None
+    health.look(server)
+    return provisioning.find(server.id)
 
 
 def _checked_host(host: str) -> str:
@@ -113,6 +112,7 @@ def remove(name: str) -> None:
     """Forgets a server on which nobody has a seat any more. Raises NotFound, Conflict."""
     server_id = by_name(name).id
     with transaction() as session:
+        session.scalars(select(Seat.id).where(Seat.server_id == server_id).order_by(Seat.id).with_for_update()).all()
         server = session.get_one(Server, server_id, with_for_update=True)
         if server.active_users:
             raise Conflict(

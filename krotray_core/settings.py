@@ -58,7 +58,7 @@ def _url(*schemes: str) -> AfterValidator:
     def check(value: str) -> str:
         try:
             parts = urlsplit(value)
-            usable = parts.scheme in schemes and bool(parts.netloc or (parts.scheme == "redis+socket" and parts.path))
+            usable = parts.scheme in schemes and bool(parts.hostname or (parts.scheme == "redis+socket" and parts.path))
             _ = parts.port
         except ValueError:
             usable = False
@@ -67,6 +67,16 @@ def _url(*schemes: str) -> AfterValidator:
         return value.rstrip("/") if parts.path == "/" else value
 
     return AfterValidator(check)
+
+
+def _origin(value: str) -> str:
+    """https://vpn.example.com, as browsers send it; * for any."""
+    parts = urlsplit(value)
+    if value != "*" and (
+        parts.scheme not in ("http", "https") or not parts.hostname or value != f"{parts.scheme}://{parts.netloc}"
+    ):
+        raise ValueError("should be origins such as https://vpn.example.com, without a path")
+    return value
 
 
 def _shown(value: SecretStr, pattern: str, hint: str) -> SecretStr:
@@ -88,6 +98,7 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Networks = Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)]
+Origin = Annotated[str, AfterValidator(_origin)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 
 
@@ -104,7 +115,9 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, AfterValidator(_database_url)]
     redis_url: Annotated[str, _url("redis", "rediss", "redis+socket", "sentinel")]
-    celery_broker_url: str | None = None
+    celery_broker_url: Annotated[str, _url("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps")] | None = (
+        None
+    )
     secret_key: Secret
 
     bot_token: Annotated[SecretStr, AfterValidator(_bot_token)]
@@ -120,7 +133,7 @@ class Settings(BaseSettings):
     payment_return_url: HttpUrl
 
     trusted_proxies: Networks = ()
-    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)] | None = None
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_parts)] | None = None
     metrics_token: SecretStr | None = None
     flower_basic_auth: Annotated[SecretStr, AfterValidator(_login)] | None = None
 

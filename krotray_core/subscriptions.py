@@ -103,7 +103,11 @@ def revoke(telegram_id: int) -> Changed:
 
 
 def rotate_key(telegram_id: int) -> Changed:
-    """A new key and a new subscription link; the old ones stop working. Raises NotFound."""
+    """A new key and a new subscription link: nobody gets in with the old ones any more. Raises NotFound.
+
+    A connection that is already open under the old key lives on until its client closes it: the cut-off rule knows
+    e-mails, and the e-mail stays.
+    """
     with transaction() as session:
         subscription = _locked(session, telegram_id)
         subscription.uuid = uuid.uuid4()

@@ -31,7 +31,7 @@ def greet(person: Person) -> User:
     }
     with transaction() as session:
         user = session.scalar(select(User).where(User.telegram_id == person.telegram_id))
-        if user and all(getattr(user, name) == value for name, value in wanted.items()):
+        if user and all(value is None or getattr(user, name) == value for name, value in wanted.items()):
             return user
         statement = insert(User).values(telegram_id=person.telegram_id, **wanted)
         # A client may leave a field out; what we knew is kept then.

@@ -32,7 +32,7 @@ READ_SECONDS = 8.0  # between two packets
 ANSWER_SECONDS = 12.0  # for the whole answer, however slowly it drips
 ANSWER_BYTES = 1024 * 1024
 
-_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
+ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 
 # 4xx that say nothing about the request itself: the same one may well pass later.
 _TRANSIENT_4XX = {408, 423, 425, 429}
@@ -104,7 +104,7 @@ def create(body: dict[str, Any], idempotence_key: str) -> Found:
 
 def fetch(external_id: str) -> Found:
     """GET /payments/{id}. Raises GatewayNotFound, GatewayError, GatewayUnavailable."""
-    if not _ID.fullmatch(external_id):  # "a/../../me" would ask for something else
+    if not ID.fullmatch(external_id):  # "a/../../me" would ask for something else
         raise GatewayNotFound("not an id of YooKassa's")
     found = _read(_client().request("GET", f"/payments/{external_id}"))
     if found.external_id != external_id:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from krotray_core import clock, health, placement, provisioning, servers, subscriptions
-from krotray_core.errors import XrayError
+from krotray_core.errors import NotFound, XrayError, XrayUnavailable
 from krotray_tasks.app import celery
 
 
@@ -15,28 +15,34 @@ def converge_all(server_ids: Iterable[int]) -> None:
         converge.enqueue(server_id)
 
 
-@celery.task(first_pause_seconds=0.2)
+@celery.task(first_pause_seconds=0.2, max_retries=5)
 def converge(server_id: int) -> None:
-    """Makes what is in one Xray equal to our seats."""
-    provisioning.converge(server_id)
+    """Makes what is in one Xray equal to our seats. A longer outage is for `watch` and `repair` to end."""
+    if provisioning.converge(server_id).more:
+        converge.enqueue(server_id)
 
 
-@celery.task(max_retries=0)
+@celery.task(max_retries=3)
 def expire_due() -> None:
-    """Ends what has run out."""
+    """Ends what has run out, and gives the places to those who wait for one."""
     converge_all(subscriptions.expire_due()[1])
+    seat_waiting()
 
 
 @celery.task(max_retries=0)
 def repair() -> None:
     """Finds seats that nobody is working on, and people who wait for a place."""
-    converge_all(placement.seat_waiting(clock.now()) | set(provisioning.dirty_servers()))
+    seat_waiting()
+    converge_all(provisioning.dirty_servers())
 
 
 @celery.task(max_retries=0)
 def watch() -> None:
     """Looks whether each Xray is up and remembers its users."""
-    converge_all(health.watch())
+    seen = health.watch()
+    converge_all(seen.servers)
+    if seen.changed:
+        seat_waiting()
 
 
 @celery.task(max_retries=0)
@@ -46,8 +52,14 @@ def audit_all() -> None:
         audit.enqueue(server.id)
 
 
-@celery.task(max_retries=0, throws=(XrayError,))
+@celery.task(max_retries=0, throws=(NotFound, XrayError, XrayUnavailable))
 def audit(server_id: int) -> None:
     """Compares what one Xray really holds with our seats."""
     if not health.audit(server_id).clean:
         converge.enqueue(server_id)
+
+
+def seat_waiting() -> None:
+    """Seats who waits for a place, and who got one on a server that went down before it ever let them in."""
+    now = clock.now()
+    converge_all(placement.seat_waiting(now) | placement.rescue(now))

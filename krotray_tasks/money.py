@@ -9,6 +9,8 @@ from krotray_core.errors import NotFound
 from krotray_tasks.access import converge
 from krotray_tasks.app import celery
 
+BATCHES = 100  # of a sweep; what is left then is first in line at the next one
+
 
 @celery.task
 def settle(payment_id: str) -> None:
@@ -27,5 +29,9 @@ def settle_external(external_id: str) -> None:
 @celery.task(max_retries=0)
 def sweep_payments() -> None:
     """Finds payments without an end, whatever became of their webhooks and messages."""
-    for payment_id in billing.claim_open():
-        settle.enqueue(str(payment_id))
+    for _ in range(BATCHES):
+        claimed = billing.claim_open()
+        for payment_id in claimed:
+            settle.enqueue(str(payment_id))
+        if not claimed:
+            break

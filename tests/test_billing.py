@@ -254,6 +254,24 @@ def test_the_sweep_claims_each_open_payment_for_one_worker(fresh: World) -> None
     assert sorted(claimed) == sorted(payments)
 
 
+def test_a_hint_is_first_in_line(fresh: World, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fresh
+    monkeypatch.setattr(billing, "SWEEP_BATCH", 3)
+    for _ in range(6):
+        buy(user)
+    hinted = buy(user)
+    with transaction() as session:  # the others have long been due
+        others = update(Payment).where(Payment.id != hinted.id)
+        session.execute(others.values(created_at=clock.now() - DAY / 48, next_check_at=clock.now() - DAY / 96))
+    with transaction() as session:
+        session.execute(update(Payment).where(Payment.id == hinted.id).values(created_at=clock.now() - DAY / 24))
+    assert hinted.external_id
+    billing.note_hint(hinted.external_id)
+    assert hinted.id in billing.claim_open()
+    claimed = [payment_id for _ in range(4) for payment_id in billing.claim_open()]
+    assert len(claimed) == 4, "and the sweep takes batch after batch until nobody is left"
+
+
 def test_somebody_elses_payment_does_not_exist(fresh: World, user: User) -> None:
     assert fresh
     payment = buy(new_user())

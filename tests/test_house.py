@@ -11,6 +11,7 @@ import pytest
 
 from krotray_core.settings import Settings
 from krotray_tasks import celery
+from sandbox.process import free_port
 from sandbox.world import ROOT, World
 
 # Read by the Procfile's command lines, not by our code.
@@ -49,6 +50,20 @@ def test_what_is_asked_for_is_locked(name: str) -> None:
     assert asked
     assert set(asked) <= set(locked)
     assert "file://" not in (ROOT / f"{name}.txt").read_text()
+
+
+def test_web_ends_at_once_with_wrong_settings(world: World) -> None:
+    """And does not start its workers again and again."""
+    command = re.search(r"^web: (.*)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
+    assert command
+    environment = world.environment() | {"BOT_TOKEN": "nonsense", "YOOKASSA_SHOP_ID": "", "PORT": str(free_port())}
+    answer = subprocess.run(  # noqa: S602 - the very line that is run in earnest
+        command[1], shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert answer.returncode != 0
+    assert "BOT_TOKEN: should look like" in answer.stderr
+    assert "YOOKASSA_SHOP_ID: is missing" in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
 def test_flower_does_not_start_without_a_login(world: World) -> None:

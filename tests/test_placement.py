@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from krotray_core import billing, cabinet, clock, placement, servers, subscriptions
+from krotray_core import billing, cabinet, clock, placement, subscriptions
 from krotray_core.db import transaction
 from krotray_core.models import Seat, Server, Subscription, User
+from krotray_tasks import access
+from sandbox.parts import XrayNode
 from sandbox.world import World
 from tests.conftest import add_server, at_checkout, at_once, buy, converge_all, new_user
 
@@ -34,7 +36,7 @@ def give(user: User, days: int = 30) -> subscriptions.Changed:
     return subscriptions.grant(user.telegram_id, days)
 
 
-def test_sixty_buyers_at_once_for_fifty_seats(fresh: World) -> None:
+def test_sixty_buyers_at_once_for_fifty_seats(fresh: World, third_node: XrayNode) -> None:
     for node in fresh.nodes:
         add_server(node, max_users=25)
     payments = [buy(new_user()) for _ in range(60)]
@@ -47,15 +49,7 @@ def test_sixty_buyers_at_once_for_fifty_seats(fresh: World) -> None:
     assert len(waiting) == 10
     assert all(timedelta(0) < 30 * DAY - (row.expires_at - clock.now()) < timedelta(minutes=1) for row in waiting)
 
-    third = fresh.nodes[0]
-    servers.add(
-        name="Third",
-        host="127.0.0.1",
-        grpc_port=third.grpc_port,
-        max_users=25,
-        inbound_tag=None,
-        vless_url_template=third.vless_url_template,
-    )
+    add_server(third_node, max_users=25)
     assert len(placement.seat_waiting(clock.now())) == 1
     assert counts()["Third"] == 10
     converge_all()
@@ -144,6 +138,17 @@ def test_nobody_is_put_where_it_is_closed_or_down(fleet: list[Server], closed: d
     for _ in range(4):
         give(new_user())
     assert counts() == {fleet[0].name: 0, fleet[1].name: 4}
+
+
+def test_a_freed_place_goes_to_who_waits_and_not_to_the_next_to_come(fresh: World) -> None:
+    """As soon as the sweep that freed it is done."""
+    add_server(fresh.nodes[0], max_users=1)
+    leaving, waiting = new_user(), new_user()
+    give(leaving)
+    give(waiting)
+    subscriptions.set_expiry(leaving.telegram_id, clock.now())
+    access.expire_due()
+    assert seated() == [subscription_of(waiting)]
 
 
 def test_the_database_itself_refuses_one_too_many(fresh: World) -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select, update
 
-from krotray_core import cabinet, clock, cutoff, health, provisioning, servers, subscriptions
+from krotray_core import cabinet, clock, cutoff, health, placement, provisioning, servers, subscriptions
 from krotray_core.db import transaction
-from krotray_core.errors import NotFound, XrayError, XrayInboundMissing, XrayUnavailable
+from krotray_core.errors import Conflict, NotFound, XrayError, XrayInboundMissing, XrayUnavailable
 from krotray_core.models import Seat, Server, User
-from krotray_core.xray.client import Add, Operation, Outcome, XrayClient
-from sandbox.process import wait_until
+from krotray_core.xray.client import Account, Add, Operation, Outcome, XrayClient
 from sandbox.world import World
-from tests.conftest import at_once, converge_all, new_user
+from tests.conftest import at_once, converge_all, new_user, revive
 
 
 @pytest.fixture
@@ -31,8 +32,7 @@ def alone(fresh: World) -> Iterator[Server]:
         inbound_tag=None,
         vless_url_template=node.vless_url_template,
     )
-    if not node.process.running:
-        node.start()
+    revive(node)
 
 
 def give(user: User) -> None:
@@ -46,7 +46,7 @@ def seat_of(user: User) -> Seat:
         return session.scalars(select(Seat).where(Seat.email == f"user_{user.id}")).one()
 
 
-def held(server: Server) -> dict[str, object]:
+def held(server: Server) -> dict[str, Account]:
     """Everybody of ours on the server's Xray."""
     return {email: key for email, key in provisioning.client(server).users().items() if email.startswith("user_")}
 
@@ -64,9 +64,10 @@ def dirty() -> int:
 
 
 def free_leases() -> None:
-    """Lets all leases run out."""
+    """Lets all leases and pauses run out."""
+    past = clock.now() - timedelta(seconds=1)
     with transaction() as session:
-        session.execute(update(Seat).values(leased_until=clock.now() - timedelta(seconds=1)))
+        session.execute(update(Seat).values(leased_until=past, paused_until=past))
 
 
 def test_paid_added_expired_removed_and_cut_off(alone: Server, user: User) -> None:
@@ -76,7 +77,7 @@ def test_paid_added_expired_removed_and_cut_off(alone: Server, user: User) -> No
     provisioning.converge(alone.id)
     seen = cabinet.of_user(user.id)
     assert seen.state == "active"
-    assert held(alone)[f"user_{user.id}"] == seat_of(user).uuid
+    assert held(alone)[f"user_{user.id}"].key == seat_of(user).uuid
     subscriptions.revoke(user.telegram_id)
     provisioning.converge(alone.id)
     assert here(alone) == set()
@@ -200,15 +201,15 @@ def test_a_server_that_is_away_delays_only_its_own_users(fresh: World, fleet: li
         states = sorted(cabinet.of_user(user.id).state for user in people)
         assert states == ["active"] * 3 + ["provisioning"] * 3
         assert provisioning.dirty_servers() == [gone.id], "no lease keeps them waiting once it is back"
-        assert health.watch() == set()
+        assert health.watch() == health.Watched(set(), changed=True)
         assert [server.is_up for server in servers.everyone()] == [False, True]
         for _ in range(2):
             give(new_user())
         with transaction() as session:
             assert session.get_one(Server, gone.id).active_users == 3, "nobody new is put on a server that is down"
     finally:
-        fresh.nodes[0].start()
-    wait_until(lambda: health.watch() == {gone.id}, seconds=3, what="watch to see that the server is back")
+        revive(fresh.nodes[0])
+    assert health.watch().servers == {gone.id}
     converge_all()
     assert {cabinet.of_user(user.id).state for user in people} == {"active"}
 
@@ -217,17 +218,17 @@ def test_after_a_restart_everybody_is_back(fresh: World, alone: Server) -> None:
     for _ in range(40):
         give(new_user())
     provisioning.converge(alone.id)
-    assert health.watch() == set()
+    assert health.watch().servers == set()
     with transaction() as session:  # it has been up for a while
         session.execute(update(Server).values(started_at=Server.started_at - timedelta(minutes=5)))
     fresh.nodes[0].crash()
-    fresh.nodes[0].start()
+    revive(fresh.nodes[0])
     assert here(alone) == set()
-    assert health.watch() == {alone.id}
+    assert health.watch().servers == {alone.id}
     assert dirty() == 40
     provisioning.converge(alone.id)
     assert len(here(alone)) == 40
-    assert health.watch() == set(), "and that was all about it"
+    assert health.watch().servers == set(), "and that was all about it"
 
 
 def test_audit_mends_what_it_finds_and_leaves_strangers_alone(alone: Server) -> None:
@@ -249,11 +250,11 @@ def test_audit_mends_what_it_finds_and_leaves_strangers_alone(alone: Server) -> 
     assert {stray, f"user_{gone.id}"} <= set(found.left_over)
     provisioning.converge(alone.id)
     users = xray.users()
-    assert users[f"user_{wrong.id}"] == seat_of(wrong).uuid
-    assert users[f"user_{missing.id}"] == seat_of(missing).uuid
+    assert users[f"user_{wrong.id}"].key == seat_of(wrong).uuid
+    assert users[f"user_{missing.id}"].key == seat_of(missing).uuid
     assert stray not in users
     assert f"user_{gone.id}" not in users
-    assert strangers.items() <= users.items()
+    assert {email: users[email].key for email in strangers} == strangers
     assert health.audit(alone.id).clean
     xray.apply([provisioning.Remove(email) for email in strangers])
 
@@ -266,7 +267,7 @@ def test_a_new_key_replaces_the_old_one(alone: Server, user: User) -> None:
     assert cabinet.of_user(user.id).vless_url is None, "the new key does not work yet"
     provisioning.converge(alone.id)
     new = cabinet.of_user(user.id)
-    assert held(alone)[f"user_{user.id}"] == seat_of(user).uuid
+    assert held(alone)[f"user_{user.id}"].key == seat_of(user).uuid
     assert new.vless_url != old.vless_url
     assert new.subscription_url != old.subscription_url
 
@@ -286,6 +287,109 @@ def test_what_a_server_refuses_is_tried_again_later_and_seen(alone: Server, user
         session.execute(update(Server).values(inbound_tag="vless-in"))
     free_leases()
     assert provisioning.converge(alone.id).confirmed == 1
+
+
+def test_a_change_is_not_kept_waiting_by_an_old_refusal(alone: Server, user: User) -> None:
+    give(user)
+    provisioning.converge(alone.id)
+    with transaction() as session:
+        session.execute(update(Seat).values(paused_until=clock.now() + timedelta(minutes=5), attempts=9))
+    subscriptions.revoke(user.telegram_id)
+    assert provisioning.dirty_servers() == [alone.id]
+
+
+def test_one_hung_server_does_not_make_the_others_look_restarted(fresh: World, fleet: list[Server]) -> None:
+    for _ in range(4):
+        give(new_user())
+    converge_all()
+    assert health.watch().servers == set()
+    hung = fresh.nodes[1].process
+    hung.signal(signal.SIGSTOP)
+    try:
+        assert health.watch() == health.Watched(set(), changed=True)
+    finally:
+        hung.signal(signal.SIGCONT)
+    assert dirty() == 0
+    assert [server.is_up for server in servers.everyone()] == [True, False]
+    assert fleet
+
+
+@pytest.mark.parametrize("wrong", [{"grpc_port": 1}, {"inbound_tag": "typo"}])
+def test_nobody_is_put_on_a_new_server_that_does_not_answer(
+    fresh: World, alone: Server, user: User, wrong: dict[str, Any]
+) -> None:
+    give(new_user())
+    node = fresh.nodes[1]
+    options = {"name": "New", "host": "127.0.0.1", "grpc_port": node.grpc_port, "max_users": 9, "inbound_tag": None}
+    bad = servers.add(**(options | wrong), vless_url_template=node.vless_url_template)
+    assert bad.is_up is False
+    assert bad.last_error
+    give(user)
+    with transaction() as session:
+        assert session.get_one(Server, alone.id).active_users == 2
+
+
+def test_who_never_got_in_is_moved_when_the_server_goes_down_and_who_did_stays(
+    fresh: World, fleet: list[Server]
+) -> None:
+    in_already, stranded = [new_user(), new_user()], [new_user(), new_user()]
+    for user in in_already:
+        give(user)
+    converge_all()
+    for user in stranded:
+        give(user)
+    gone, there = fleet
+    fresh.nodes[0].crash()
+    try:
+        assert health.watch().changed
+        assert placement.rescue(clock.now()) == {there.id}
+        provisioning.converge(there.id)
+        assert {cabinet.of_user(user.id).state for user in stranded} == {"active"}
+        assert {cabinet.of_user(user.id).server_name for user in stranded} == {there.name}
+        with transaction() as session:
+            assert [session.get_one(Server, s.id).active_users for s in fleet] == [1, 3]
+    finally:
+        revive(fresh.nodes[0])
+    assert gone.id in health.watch().servers
+    converge_all()
+    assert here(gone) == {f"user_{user.id}" for user in in_already} & here(gone)
+    assert dirty() == 0
+
+
+def test_stranded_without_room_elsewhere_the_seat_is_kept(fresh: World, alone: Server, user: User) -> None:
+    give(user)
+    fresh.nodes[0].crash()
+    assert health.watch().changed
+    assert placement.rescue(clock.now()) == set()
+    assert seat_of(user).wanted
+    with transaction() as session:
+        assert session.get_one(Server, alone.id).active_users == 1
+
+
+def test_the_same_xray_is_not_added_twice(fresh: World, alone: Server) -> None:
+    """Each audit would throw out the other one's users."""
+    node = fresh.nodes[0]
+    with pytest.raises(Conflict):
+        servers.add(
+            name="Again",
+            host=alone.host,
+            grpc_port=node.grpc_port,
+            max_users=1,
+            inbound_tag=None,
+            vless_url_template=node.vless_url_template,
+        )
+
+
+def test_a_long_queue_is_left_to_another_call_when_time_is_up(alone: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provisioning, "BATCH", 1)
+    monkeypatch.setattr(provisioning, "BUDGET_SECONDS", 0.0)
+    for _ in range(3):
+        give(new_user())
+    result = provisioning.converge(alone.id)
+    assert result.more
+    monkeypatch.setattr(provisioning, "BUDGET_SECONDS", 30.0)
+    assert not provisioning.converge(alone.id).more
+    assert dirty() == 0
 
 
 def test_only_one_worker_writes_the_cut_off_rule(alone: Server, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,10 +430,10 @@ def test_the_rule_forgets_who_left_more_than_a_day_ago(alone: Server) -> None:
 
 def test_a_server_leaves_only_when_nobody_is_on_it(alone: Server, user: User) -> None:
     give(user)
-    with pytest.raises(servers.Conflict):
+    with pytest.raises(Conflict):
         servers.remove(alone.name)
     subscriptions.revoke(user.telegram_id)
-    with pytest.raises(servers.Conflict):
+    with pytest.raises(Conflict):
         servers.remove(alone.name)
     provisioning.converge(alone.id)
     servers.remove(alone.name)

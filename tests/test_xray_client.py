@@ -18,7 +18,7 @@ from krotray_core.errors import (
     XrayUserExists,
 )
 from krotray_core.xray import channels
-from krotray_core.xray.client import DEADLINE_SECONDS, IN_FLIGHT, Add, Remove, XrayClient, same_key
+from krotray_core.xray.client import DEADLINE_SECONDS, IN_FLIGHT, Account, Add, Remove, XrayClient, same_key
 from sandbox.parts import XrayNode
 from sandbox.process import free_port, wait_until
 from sandbox.world import World
@@ -48,7 +48,7 @@ def test_added_twice_and_removed_twice_it_is_fine(xray: XrayClient) -> None:
     key = uuid4()
     assert xray.apply([Add("user_1", key)]) == [None]
     assert xray.apply([Add("user_1", key)]) == [None]
-    assert xray.users() == {"user_1": key}
+    assert xray.users() == {"user_1": Account(key)}
     assert xray.apply([Remove("user_1")]) == [None]
     assert xray.apply([Remove("user_1")]) == [None]
     assert xray.users() == {}
@@ -58,13 +58,14 @@ def test_another_key_replaces_the_one_that_is_there(xray: XrayClient) -> None:
     old, new, same = uuid4(), uuid4(), uuid4()
     xray.apply([Add("user_1", old), Add("user_2", same)])
     assert xray.apply([Add("user_1", new), Add("user_2", same), Add("user_3", same)]) == [None] * 3
-    assert xray.users() == {"user_1": new, "user_2": same, "user_3": same}
+    assert xray.users() == {"user_1": Account(new), "user_2": Account(same), "user_3": Account(same)}
 
 
 def test_a_thousand_in_one_go(xray: XrayClient) -> None:
     people = {f"user_{number}": uuid4() for number in range(1000)}
     assert xray.apply([Add(email, key) for email, key in people.items()]) == [None] * 1000
-    assert xray.users() == people
+    assert {email: account.key for email, account in xray.users().items()} == people
+    assert xray.count() == 1000
     half = list(people)[::2]
     assert xray.apply([Remove(email) for email in half]) == [None] * 500
     assert set(xray.users()) == set(people) - set(half)

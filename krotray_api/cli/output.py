@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -52,7 +53,7 @@ def show(
     for column in columns or rows[0]:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row[column]) for column in columns or rows[0]))
+        table.add_row(*(escape(_cell(row[column])) for column in columns or rows[0]))
     # A pipe has no width: there the columns take what they need.
     console = Console() if sys.stdout.isatty() else Console(width=10_000)
     console.print(table)

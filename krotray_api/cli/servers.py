@@ -8,7 +8,7 @@ import click
 from flask.cli import AppGroup
 
 from krotray_api.cli.output import json_option, reports_errors, show, show_one
-from krotray_core import clock, health, placement, servers
+from krotray_core import health, servers
 from krotray_core.models import Server
 from krotray_tasks import access
 
@@ -68,11 +68,9 @@ def add(  # noqa: PLR0917 - click hands over one argument an option
         )
     said = "Добавлен сервер" if new else "Сервер уже есть, ничего не изменено"
     click.echo(f"{said}: {server.name} {server.target} (max_users={server.max_users})")
-    _seat_waiting()
-
-
-def _seat_waiting() -> None:
-    access.converge_all(placement.seat_waiting(clock.now()))
+    if not server.is_up:
+        click.echo(f"Сервер не отвечает, новых пользователей он пока не получит: {server.last_error}", err=True)
+    access.seat_waiting()
 
 
 @group.command("list")
@@ -92,7 +90,7 @@ def enable(name: str) -> None:
     """Open a server to new users."""
     servers.switch(name, enabled=True)
     click.echo(f"Сервер включён: {name}")
-    _seat_waiting()
+    access.seat_waiting()
 
 
 @group.command("disable")

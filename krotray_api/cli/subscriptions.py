@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import click
 from flask.cli import AppGroup
 
 from krotray_api.cli.output import reports_errors
-from krotray_core import subscriptions
+from krotray_core import cabinet, clock, subscriptions
 from krotray_core.errors import Invalid
 from krotray_core.subscriptions import Changed
 from krotray_tasks import access
@@ -21,7 +21,8 @@ def _done(what: str, changed: Changed) -> None:
     access.converge_all(changed.servers)
     subscription = changed.subscription
     waits = ", ждёт места на сервере" if subscription.waiting_since else ""
-    click.echo(f"{what}: {subscription.status}, до {subscription.expires_at.isoformat(timespec='seconds')}{waits}")
+    end = cabinet.ends_at(subscription, clock.now())
+    click.echo(f"{what}: {subscription.status}, до {end.isoformat(timespec='seconds')}{waits}")
 
 
 @group.command("grant")
@@ -41,7 +42,9 @@ def set_expiry(telegram_id: int, moment: str) -> None:
     """Move the end to a moment, such as 2026-12-31T23:59:59+03:00."""
     try:
         expires_at = datetime.fromisoformat(moment)
-    except ValueError:
+        if expires_at.tzinfo is not None:
+            expires_at = expires_at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Invalid(f"not an ISO time: {moment}") from None
     _done("Срок изменён", subscriptions.set_expiry(telegram_id, expires_at))
 
@@ -52,6 +55,7 @@ def set_expiry(telegram_id: int, moment: str) -> None:
 def revoke(telegram_id: int) -> None:
     """End access now."""
     _done("Доступ отозван", subscriptions.revoke(telegram_id))
+    access.seat_waiting()
 
 
 @group.command("rotate-key")
@@ -68,4 +72,5 @@ def expire_due() -> None:
     """End what has run out, now rather than at the next sweep."""
     count, servers = subscriptions.expire_due()
     access.converge_all(servers)
+    access.seat_waiting()
     click.echo(f"Закончилось подписок: {count}")

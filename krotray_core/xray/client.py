@@ -35,11 +35,31 @@ CUTOFF_PREFIX = "krotray-cutoff-"
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """What opens the door: a key (None where the account is no VLESS one) and the flow that the client has to use."""
+
+    key: UUID | None
+    flow: str = ""
+
+    def opens_like(self, other: Account) -> bool:
+        """Whether Xray makes no difference between the two."""
+        if self.key is None or other.key is None:
+            return False
+        return same_key(self.key, other.key) and self.flow == other.flow
+
+
+@dataclass(frozen=True, slots=True)
 class Add:
     """Let this e-mail in with this key."""
 
     email: str
     uuid: UUID
+    flow: str = ""
+
+    @property
+    def account(self) -> Account:
+        """What the server should hold afterwards."""
+        return Account(self.uuid, self.flow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +92,16 @@ class XrayClient:
         """Seconds since Xray started. Raises XrayUnavailable, XrayServiceMissing."""
         return int(_call(self._stats.GetSysStats, stats_pb2.SysStatsRequest()).uptime)
 
-    def users(self) -> dict[str, UUID | None]:
-        """Everybody on the inbound: e-mail in lower case -> key (None where it is no VLESS account).
+    def count(self) -> int:
+        """How many users the inbound holds. Raises XrayInboundMissing, XrayUnavailable."""
+        request = handler_pb2.GetInboundUserRequest(tag=self._tag)
+        return int(_call(self._handler.GetInboundUsersCount, request).count)
 
-        Raises XrayInboundMissing, XrayUnavailable.
-        """
+    def users(self) -> dict[str, Account]:
+        """Everybody on the inbound, by e-mail in lower case. Raises XrayInboundMissing, XrayUnavailable."""
         request = handler_pb2.GetInboundUserRequest(tag=self._tag)
         answer = _call(self._handler.GetInboundUsers, request, seconds=LIST_DEADLINE_SECONDS)
-        return {user.email.lower(): _key(user.account) for user in answer.users if user.email}
+        return {user.email.lower(): _account(user.account) for user in answer.users if user.email}
 
     def apply(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Sends all operations, many in flight at a time, and says of each, in order, how it ended.
@@ -129,8 +151,8 @@ class XrayClient:
     def _request(self, operation: Operation) -> handler_pb2.AlterInboundRequest:
         packed: Message
         match operation:
-            case Add(email, uuid):
-                account = _pack(vless_pb2.Account(id=str(uuid), encryption="none"))
+            case Add(email, uuid, flow):
+                account = _pack(vless_pb2.Account(id=str(uuid), flow=flow, encryption="none"))
                 packed = handler_pb2.AddUserOperation(user=user_pb2.User(email=email, account=account))
             case Remove(email):
                 packed = handler_pb2.RemoveUserOperation(email=email)
@@ -186,22 +208,23 @@ class XrayClient:
         return True
 
 
-def _holds(keys: dict[str, UUID | None], operation: Operation) -> bool:
-    key = keys.get(operation.email.lower())
-    return isinstance(operation, Add) and key is not None and same_key(key, operation.uuid)
+def _holds(held: dict[str, Account], operation: Operation) -> bool:
+    there = held.get(operation.email.lower())
+    return isinstance(operation, Add) and there is not None and there.opens_like(operation.account)
 
 
 def _pack(message: Message) -> serial_pb2.TypedMessage:
     return serial_pb2.TypedMessage(type=message.DESCRIPTOR.full_name, value=message.SerializeToString())
 
 
-def _key(account: serial_pb2.TypedMessage) -> UUID | None:
-    if account.type != vless_pb2.Account.DESCRIPTOR.full_name:
-        return None
+def _account(packed: serial_pb2.TypedMessage) -> Account:
+    if packed.type != vless_pb2.Account.DESCRIPTOR.full_name:
+        return Account(None)
+    account = vless_pb2.Account.FromString(packed.value)
     try:
-        return UUID(vless_pb2.Account.FromString(account.value).id)
+        return Account(UUID(account.id), account.flow)
     except ValueError:
-        return None
+        return Account(None)
 
 
 def _call(method: Callable[..., Any], request: Message, *, seconds: float = DEADLINE_SECONDS) -> Any:

@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.CheckConstraint("grpc_port BETWEEN 1 AND 65535", name=op.f("ck_servers_grpc_port")),
         sa.CheckConstraint("max_users > 0", name=op.f("ck_servers_max_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_servers")),
+        sa.UniqueConstraint("host", "grpc_port", name=op.f("uq_servers_host_grpc_port")),
         sa.UniqueConstraint("name", name=op.f("uq_servers_name")),
     )
     op.create_table(
@@ -144,6 +145,7 @@ def upgrade() -> None:
         sa.Column("observed_generation", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("cut_off", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("paused_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("attempts", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.CheckConstraint("generation > 0", name=op.f("ck_seats_generation")),

@@ -1,0 +1,273 @@
+"""Migrations: up from nothing, down, up again; they say what the models say, and the database keeps what the house rests on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import IntegrityError
+
+from krotray_core import db, provisioning, subscriptions
+from krotray_core.models import Base
+from sandbox.world import ROOT, World
+from tests.conftest import flask, run_flask
+
+TABLES = {"users", "servers", "subscriptions", "payments", "seats", "leases"}
+
+# What PostgreSQL itself says about everything in a schema, in words that can be compared.
+DESCRIPTION = {
+    "columns": """
+        SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity, identity_generation
+        FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version' ORDER BY 1, 2""",
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version' ORDER BY 1, 2""",
+    "indexes": """
+        SELECT indexname, indexdef FROM pg_indexes
+        WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1""",
+}
+
+
+@pytest.fixture(scope="module")
+def url(world: World) -> str:
+    """An empty database of these tests' own."""
+    return world.postgres.create(f"migrations_{uuid4().hex}")
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    """A plain way into it, past everything of ours."""
+    made = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def migrated(engine: Engine, url: str) -> Engine:
+    """With all tables, all of them empty."""
+    flask("db", "upgrade", DATABASE_URL=url)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {', '.join(TABLES)}"))
+    return engine
+
+
+def tables(engine: Engine) -> set[str]:
+    """The tables that there are."""
+    with engine.connect() as connection:
+        found = connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        return set(found) - {"alembic_version"}
+
+
+def described(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """All columns, constraints and indexes."""
+    return {name: [tuple(row) for row in connection.execute(text(query))] for name, query in DESCRIPTION.items()}
+
+
+def test_two_upgrades_of_an_empty_database_at_the_same_moment(url: str, engine: Engine) -> None:
+    flask("db", "downgrade", "base", DATABASE_URL=url)
+    assert tables(engine) == set()
+    command = [sys.executable, "-m", "flask", "db", "upgrade"]
+    environment = os.environ | {"DATABASE_URL": url}
+    options = {"cwd": ROOT, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    running = [subprocess.Popen(command, **options) for _ in range(2)]  # noqa: S603 - our own command
+    said = [process.communicate(timeout=60)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
+    assert tables(engine) == TABLES
+
+
+def test_down_to_nothing_and_up_again(url: str, engine: Engine) -> None:
+    flask("db", "upgrade", DATABASE_URL=url)
+    assert tables(engine) == TABLES
+    with engine.connect() as connection:
+        before = described(connection)
+    flask("db", "downgrade", "base", DATABASE_URL=url)
+    assert tables(engine) == set()
+    flask("db", "upgrade", DATABASE_URL=url)
+    flask("db", "upgrade", DATABASE_URL=url)
+    with engine.connect() as connection:
+        assert described(connection) == before
+
+
+def test_a_revision_that_fails_leaves_nothing_half_done(url: str, engine: Engine) -> None:
+    """All in one transaction: `leases`, which is made first, is gone again when `users` cannot be made."""
+    flask("db", "downgrade", "base", DATABASE_URL=url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE users (in_the_way int)"))
+    try:
+        assert run_flask("db", "upgrade", DATABASE_URL=url).returncode != 0
+        assert tables(engine) == {"users"}
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text("DROP TABLE users"))
+    flask("db", "upgrade", DATABASE_URL=url)
+
+
+def test_alembic_sees_no_difference_to_the_models(migrated: Engine) -> None:
+    with migrated.connect() as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        found = compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+    # Alembic compares defaults by computing both sides, and a random token never equals itself; see the next test for it.
+    assert [one for one in found if "token" not in str(one)] == []
+
+
+def test_postgresql_sees_no_difference_to_the_models(world: World, migrated: Engine) -> None:
+    """Made from the models instead, everything is the same to the letter: checks and partial indexes too."""
+    modelled = create_engine(
+        world.postgres.create(f"models_{uuid4().hex}").replace("postgresql:", "postgresql+psycopg2:")
+    )
+    try:
+        Base.metadata.create_all(modelled)
+        with modelled.connect() as one, migrated.connect() as other:
+            assert described(one) == described(other)
+    finally:
+        modelled.dispose()
+
+
+def test_the_names_that_the_outside_relies_on(migrated: Engine) -> None:
+    promised = {
+        "users": "telegram_id username first_name",
+        "servers": "name host grpc_port active_users max_users enabled inbound_tag vless_url_template",
+        "subscriptions": "user_id status expires_at uuid",
+        "payments": "id user_id external_id status amount_kopecks currency method plan_code",
+        "seats": "subscription_id server_id email uuid wanted",
+    }
+    with migrated.connect() as connection:
+        rows = described(connection)["columns"]
+    for table, columns in promised.items():
+        assert set(columns.split()) <= {row[1] for row in rows if row[0] == table}
+    types = {(row[0], row[1]): row[2] for row in rows}
+    assert types["payments", "id"] == types["seats", "uuid"] == types["subscriptions", "uuid"] == "uuid"
+    assert types["payments", "amount_kopecks"] == types["users", "telegram_id"] == "bigint"
+
+
+def test_every_moment_has_a_zone_and_no_money_is_a_float(migrated: Engine) -> None:
+    with migrated.connect() as connection:
+        rows = described(connection)["columns"]
+    kinds = {row[2] for row in rows}
+    assert "timestamp with time zone" in kinds
+    assert not kinds & {"timestamp without time zone", "date", "time without time zone", "real", "double precision"}
+    assert not kinds & {"money", "numeric"}
+
+
+PERSON = "INSERT INTO users (id, telegram_id) OVERRIDING SYSTEM VALUE VALUES (1, 1001), (2, 1002)"
+SERVER = "INSERT INTO servers (id, name, host, grpc_port, inbound_tag, max_users) VALUES (1, 'A', 'h', 1, 't', 5)"
+SUBSCRIPTION = (
+    "INSERT INTO subscriptions (id, user_id, status, expires_at, uuid)"
+    " VALUES (1, 1, 'active', now(), gen_random_uuid()), (2, 2, 'active', now(), gen_random_uuid())"
+)
+SEAT = (
+    "INSERT INTO seats (subscription_id, server_id, email, uuid, wanted, removed_at)"
+    " VALUES (1, 1, 'user_1', gen_random_uuid(), true, NULL)"
+)
+PAYMENT = (
+    "INSERT INTO payments (id, user_id, external_id, plan_code, months, days, amount_kopecks, currency, method, request)"
+    " VALUES (gen_random_uuid(), 1, 'x', '1m', 1, 30, 10000, 'RUB', 'card', '{}')"
+)
+FORBIDDEN = {
+    "two users of one Telegram id": "UPDATE users SET telegram_id = 1",
+    "two payments of one external id": PAYMENT,
+    "a payment of nobody": "UPDATE payments SET user_id = 99",
+    "a payment for nothing": "UPDATE payments SET amount_kopecks = 0",
+    "a payment below nothing": "UPDATE payments SET amount_kopecks = -1",
+    "a payment for no days": "UPDATE payments SET days = 0",
+    "a payment in an unknown state": "UPDATE payments SET status = 'paid'",
+    "a payment in no state": "UPDATE payments SET status = NULL",
+    "a payment by cheque": "UPDATE payments SET method = 'cheque'",
+    "a success without a moment": "UPDATE payments SET status = 'succeeded'",
+    "a moment without a success": "UPDATE payments SET paid_at = now()",
+    "a flag without a reason": "UPDATE payments SET flagged_at = now()",
+    "two subscriptions of one user": "UPDATE subscriptions SET user_id = 1",
+    "two subscriptions of one key": "UPDATE subscriptions SET uuid = '00000000-0000-0000-0000-000000000001'",
+    "two subscriptions of one link": "UPDATE subscriptions SET token = 't'",
+    "a subscription of nobody": "UPDATE subscriptions SET user_id = 99 WHERE id = 1",
+    "a subscription in an unknown state": "UPDATE subscriptions SET status = 'paused'",
+    "a subscription without an end": "UPDATE subscriptions SET expires_at = NULL",
+    "waiting when it is over": "UPDATE subscriptions SET status = 'expired', waiting_since = now()",
+    "two servers of one name": SERVER.replace("(1,", "(2,"),
+    "one Xray under two names": SERVER.replace("(1, 'A'", "(2, 'B'"),
+    "more users than a server takes": "UPDATE servers SET active_users = 6",
+    "fewer users than none": "UPDATE servers SET active_users = -1",
+    "a server for nobody": "UPDATE servers SET max_users = 0",
+    "a port that there is not": "UPDATE servers SET grpc_port = 65536",
+    "two seats of one e-mail on a server": SEAT.replace("(1, 1", "(2, 1"),
+    "two seats wanted at once": SEAT.replace("user_1", "user_1b"),
+    "a seat on no server": "UPDATE seats SET server_id = 99",
+    "a seat of nobody": "UPDATE seats SET subscription_id = 99",
+    "confirmed before it was asked for": "UPDATE seats SET observed_generation = generation + 1",
+    "taken away without a moment": "UPDATE seats SET wanted = false",
+    "a server removed under its seats": "DELETE FROM servers",
+    "a user removed under a payment": "DELETE FROM users",
+    "a subscription removed under a seat": "DELETE FROM subscriptions",
+}
+
+
+@pytest.fixture(scope="module")
+def furnished(url: str) -> Iterator[Engine]:
+    """One of everything, once for all the attempts below: each is rolled back."""
+    made = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
+    flask("db", "upgrade", DATABASE_URL=url)
+    with made.begin() as connection:
+        connection.execute(text(f"TRUNCATE {', '.join(TABLES)}"))
+        for statement in (PERSON, SERVER, SUBSCRIPTION, SEAT, PAYMENT):
+            connection.execute(text(statement))
+    yield made
+    made.dispose()
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN.values(), ids=FORBIDDEN)
+def test_the_database_itself_forbids(furnished: Engine, statement: str) -> None:
+    with furnished.connect() as connection, pytest.raises(IntegrityError):
+        connection.execute(text(statement))
+
+
+@pytest.fixture
+def crowd(fresh: World) -> Iterator[list[str]]:
+    """20,000 people: a hundred have run out, twenty seats are dirty. Yields the statements that our code sends, for EXPLAIN."""
+    assert fresh
+    with db.transaction() as session:
+        for statement in (
+            "INSERT INTO users (telegram_id) SELECT n FROM generate_series(1, 20000) n",
+            "INSERT INTO servers (name, host, grpc_port, inbound_tag, max_users, active_users)"
+            " VALUES ('A', 'h', 1, 't', 30000, 20000)",
+            "INSERT INTO subscriptions (user_id, status, expires_at, uuid)"
+            " SELECT id, CASE WHEN telegram_id % 2 = 0 THEN 'active' ELSE 'expired' END,"
+            " now() + CASE WHEN telegram_id % 200 = 0 THEN -1 ELSE telegram_id END * interval '1 minute', gen_random_uuid()"
+            " FROM users",
+            "INSERT INTO seats (subscription_id, server_id, email, uuid, wanted, observed_generation)"
+            " SELECT s.id, v.id, 'user_' || s.user_id, s.uuid, true, CASE WHEN s.user_id % 1000 = 0 THEN 0 ELSE 1 END"
+            " FROM subscriptions s, servers v",
+        ):
+            session.execute(text(statement))
+    with db.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE users, servers, subscriptions, seats"))
+    plans: list[str] = []
+
+    def explain(_connection: Connection, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
+        if statement.startswith("SELECT"):
+            cursor.execute("EXPLAIN " + statement, parameters)
+            plans.append("\n".join(row[0] for row in cursor.fetchall()))
+
+    event.listen(db.engine(), "before_cursor_execute", explain)
+    yield plans
+    event.remove(db.engine(), "before_cursor_execute", explain)
+
+
+def test_expiring_reads_only_what_has_run_out(crowd: list[str]) -> None:
+    assert subscriptions.expire_due()[0] == 100
+    assert "ix_subscriptions_due" in crowd[0]
+    assert "Seq Scan on subscriptions" not in crowd[0]
+
+
+def test_converging_reads_only_dirty_seats(crowd: list[str]) -> None:
+    (server_id,) = provisioning.dirty_servers()
+    assert len(provisioning._claim(server_id)) == 20
+    for plan in crowd:
+        assert "ix_seats_dirty" in plan
