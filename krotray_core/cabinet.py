@@ -85,7 +85,7 @@ def _read(whose: ColumnElement[bool]) -> Cabinet:
         state: State = "payment_pending" if payment_id else "expired"
         return Cabinet(state, subscription, end, subscription_url=link, payment_id=payment_id)
     url = _vless_url(server, seat) if seat is not None else None
-    confirmed = seat is not None and seat.generation == seat.observed_generation
+    confirmed = seat is not None and not seat.dirty
     return Cabinet(
         "active" if confirmed else "provisioning",
         subscription,

@@ -69,6 +69,7 @@ def engine() -> Engine:
 
 def _forget_after_fork() -> None:
     """A child must not talk over its parent's sockets: it leaves them alone (no close) and opens its own."""
+    _inside.set(False)
     if engine.cache_info().currsize:
         engine().dispose(close=False)
         engine.cache_clear()

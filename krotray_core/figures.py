@@ -30,7 +30,7 @@ def count() -> Figures:
         flagged = select(func.count()).where(Payment.flagged_at.is_not(None))
         by_status = select(Subscription.status, func.count()).group_by(Subscription.status)
         waiting = select(func.count()).where(Subscription.waiting_since.is_not(None))
-        dirty = select(func.count()).where(Seat.generation != Seat.observed_generation)
+        dirty = select(func.count()).where(Seat.dirty)
         fleet = select(Server.name, Server.is_up, Server.active_users, Server.max_users).order_by(Server.name)
         return Figures(
             payments=_counted(session, by_state),

@@ -151,7 +151,7 @@ def audit(server_id: int) -> Audit:
     held, flow = xray.users(), links.flow(provisioning.template(server))
     with transaction() as session:
         seats = {seat.email: seat for seat in session.scalars(select(Seat).where(Seat.server_id == server_id))}
-        settled = [seat for seat in seats.values() if seat.generation == seat.observed_generation]
+        settled = [seat for seat in seats.values() if not seat.dirty]
         missing = [s.email for s in settled if s.wanted and s.email not in held]
         wrong = [
             s.email

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, or_, select, update
+from sqlalchemy import ColumnExpressionArgument, exists, or_, select, update
 
 from krotray_core import clock, cutoff, links, settings
 from krotray_core.db import transaction
@@ -103,10 +103,10 @@ def dirty_servers() -> list[int]:
         return list(session.scalars(select(Server.id).where(Server.is_up.is_not(False), dirty).order_by(Server.id)))
 
 
-def _to_do(now: datetime) -> tuple[ColumnElement[bool], ...]:
+def _to_do(now: datetime) -> tuple[ColumnExpressionArgument[bool], ...]:
     free = or_(Seat.leased_until.is_(None), Seat.leased_until < now)
     due = or_(Seat.paused_until.is_(None), Seat.paused_until < now)
-    return Seat.generation != Seat.observed_generation, free, due
+    return Seat.dirty, free, due
 
 
 def _claim(server_id: int) -> list[Claim]:

@@ -25,8 +25,9 @@ def add(
 
     Raises Invalid, Conflict when the name is taken or the Xray is known under another one.
     """
-    if not name.strip() or len(name) > 64:
-        raise Invalid("a server's name has 1 to 64 characters")
+    name = name.strip()
+    if not 1 <= len(name) <= 64 or not name.isprintable():
+        raise Invalid("a server's name has 1 to 64 characters, all of them printable")
     if not 1 <= grpc_port <= 65_535:
         raise Invalid("a port is a number from 1 to 65535")
     if max_users < 1:
@@ -39,7 +40,7 @@ def add(
     elif settings.get().vless_url_template is None:
         raise Invalid("neither the server nor VLESS_URL_TEMPLATE says how its links look")
     server = Server(
-        name=name.strip(),
+        name=name,
         host=_checked_host(host),
         grpc_port=grpc_port,
         max_users=max_users,
@@ -71,7 +72,7 @@ def add_first() -> tuple[Server, bool]:
         needed = ("XRAY_SERVER_NAME", "XRAY_SERVER_HOST", "XRAY_GRPC_PORT", "XRAY_MAX_USERS")
         raise Invalid(f"not set: {', '.join(name for name in needed if not getattr(s, name.lower()))}")
     try:
-        return by_name(s.xray_server_name), False
+        return by_name(s.xray_server_name.strip()), False
     except NotFound:
         server = add(
             name=s.xray_server_name,
@@ -118,8 +119,7 @@ def remove(name: str) -> None:
             raise Conflict(
                 f"{server.active_users} people still have a seat on {name}; disable it and let them run out first"
             )
-        unconfirmed = Seat.generation != Seat.observed_generation
-        if session.scalar(select(func.count()).where(Seat.server_id == server.id, unconfirmed)):
+        if session.scalar(select(func.count()).where(Seat.server_id == server.id, Seat.dirty)):
             raise Conflict(f"{name} has not confirmed yet that the last ones are gone; try again when it answers")
         session.execute(delete(Seat).where(Seat.server_id == server.id))
         session.delete(server)

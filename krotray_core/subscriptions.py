@@ -63,6 +63,8 @@ def grant(telegram_id: int, days: int) -> Changed:
     """A present from an admin; a person who never wrote to us is made known. Raises Invalid for a number of days out of range."""
     if not 1 <= days <= LONGEST.days:
         raise Invalid(f"from 1 to {LONGEST.days} days can be granted at once")
+    if telegram_id <= 0:
+        raise Invalid("a person's Telegram id is a positive number")
     user = users.greet(users.Person(telegram_id))
     with transaction() as session:
         return extend(session, user.id, days=days, months=None, now=clock.now())

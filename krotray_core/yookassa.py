@@ -10,21 +10,20 @@ import copy
 import json
 import os
 import re
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import requests
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
-from requests.adapters import HTTPAdapter
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from yookassa.client import ApiClient
 from yookassa.configuration import Configuration
 from yookassa.domain.common import RequestObject, UserAgent
 from yookassa.domain.request import PaymentRequest
 
 from krotray_core import money, settings
+from krotray_core.deadlines import DeadlineAdapter
 from krotray_core.errors import GatewayDenied, GatewayError, GatewayNotFound, GatewayUnavailable
 
 CONNECT_SECONDS = 3.0
@@ -39,30 +38,46 @@ _TRANSIENT_4XX = {408, 423, 425, 429}
 _REFUSALS = {401: GatewayDenied, 403: GatewayDenied, 404: GatewayNotFound}
 
 
+def _plain(text: str) -> str:
+    """Text that a database can keep and a page can show: no control characters, no halves of a character."""
+    if not text.isprintable():
+        raise ValueError("unprintable")
+    return text
+
+
+def _link(text: str) -> str:
+    if not re.match(r"https?://", text):
+        raise ValueError("not a web address")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_plain)]
+
+
 class _Parsed(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
 
 class _Amount(_Parsed):
-    value: str
-    currency: str
+    value: Text
+    currency: Text
 
 
 class _Recipient(_Parsed):
-    account_id: str
+    account_id: Text
 
 
 class _Confirmation(_Parsed):
-    confirmation_url: str | None = None
+    confirmation_url: Annotated[Text, AfterValidator(_link)] | None = None
 
 
 class _Cancellation(_Parsed):
-    reason: str | None = None
+    reason: Text | None = None
 
 
 class _Payment(_Parsed):
-    id: str
-    status: str
+    id: Annotated[str, Field(pattern=f"^{ID.pattern}$")]
+    status: Text
     paid: bool = False
     amount: _Amount
     refunded_amount: _Amount | None = None
@@ -74,6 +89,13 @@ class _Payment(_Parsed):
 
 class _Captured(BaseModel):
     captured_at: AwareDatetime | None = None
+
+    @field_validator("captured_at", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        if value is not None and not isinstance(value, str):
+            raise ValueError("not an ISO time")  # a number would be taken for seconds since 1970
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +161,12 @@ def _read(answer: Any) -> Found:
     )
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - requests' own signature
+        """Nowhere. requests looks for a target, and reads the answer without limit, even when told not to follow."""
+        return None
+
+
 class _Client(ApiClient):  # type: ignore[misc] # the SDK ships no types
     """The SDK's client with its own credentials (the SDK keeps them in globals) and without its surprises."""
 
@@ -148,11 +176,11 @@ class _Client(ApiClient):  # type: ignore[misc] # the SDK ships no types
         self.endpoint, self.shop_id, self.shop_password = endpoint, shop_id, secret_key
         self.auth_token = None
         self.user_agent = UserAgent()
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = False  # ~/.netrc would replace our login, a proxy variable our route
         for scheme in ("https://", "http://"):
-            # No silent second POST: repeating is for those who know the idempotence key.
-            self._session.mount(scheme, HTTPAdapter(max_retries=0, pool_maxsize=16))
+            # No silent second POST either: repeating is for those who know the idempotence key.
+            self._session.mount(scheme, DeadlineAdapter(pause_seconds=READ_SECONDS, answer_seconds=ANSWER_SECONDS))
 
     def request(
         self,
@@ -166,7 +194,6 @@ class _Client(ApiClient):  # type: ignore[misc] # the SDK ships no types
         if isinstance(body, RequestObject):
             body.validate()
             body = dict(body)
-        deadline = time.monotonic() + ANSWER_SECONDS
         try:
             with self._session.request(
                 method,
@@ -178,20 +205,18 @@ class _Client(ApiClient):  # type: ignore[misc] # the SDK ships no types
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                return _decode(response.status_code, _body(response, deadline))
+                return _decode(response.status_code, _body(response))
         except requests.RequestException as error:
             # Its text may hold the address with what is in it; the kind of failure is all that we need.
             raise GatewayUnavailable(f"YooKassa did not answer: {type(error).__name__}") from None
 
 
-def _body(response: requests.Response, deadline: float) -> bytes:
+def _body(response: requests.Response) -> bytes:
     received = bytearray()
     for chunk in response.iter_content(16 * 1024):
         received += chunk
         if len(received) > ANSWER_BYTES:
             raise GatewayUnavailable("YooKassa's answer is too large")
-        if time.monotonic() > deadline:
-            raise GatewayUnavailable("YooKassa's answer came too slowly")
     return bytes(received)
 
 

@@ -11,8 +11,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from krotray_core.errors import KrotRayError
@@ -32,6 +32,8 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except KrotRayError as error:
             raise click.ClickException(str(error)) from None
+        except UnicodeError:
+            raise click.ClickException("an argument is not UTF-8") from None
         except SQLAlchemyError as error:
             cause = str(getattr(error, "orig", None) or error).strip().splitlines()
             raise click.ClickException(f"the database: {cause[0] if cause else type(error).__name__}") from None
@@ -53,9 +55,9 @@ def show(
     for column in columns or rows[0]:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(escape(_cell(row[column])) for column in columns or rows[0]))
+        table.add_row(*(Text(_cell(row[column])) for column in columns or rows[0]))
     # A pipe has no width: there the columns take what they need.
-    console = Console() if sys.stdout.isatty() else Console(width=10_000)
+    console = Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else 10_000)
     console.print(table)
 
 

@@ -45,7 +45,7 @@ def set_expiry(telegram_id: int, moment: str) -> None:
         if expires_at.tzinfo is not None:
             expires_at = expires_at.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Invalid(f"not an ISO time: {moment}") from None
+        raise Invalid(f"not an ISO time: {moment!r}") from None
     _done("Срок изменён", subscriptions.set_expiry(telegram_id, expires_at))
 
 

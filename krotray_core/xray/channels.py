@@ -12,6 +12,7 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_http_proxy", 0),  # a proxy variable is for web pages, not for our servers
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),  # the list of a full server
 )
 

@@ -143,6 +143,9 @@ def upgrade() -> None:
         sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("generation", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.Column("observed_generation", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "dirty", sa.Boolean(), sa.Computed("generation <> observed_generation", persisted=True), nullable=False
+        ),
         sa.Column("cut_off", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("paused_until", sa.DateTime(timezone=True), nullable=True),
@@ -155,13 +158,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["subscription_id"], ["subscriptions.id"], name=op.f("fk_seats_subscription_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_seats")),
     )
-    op.create_index(
-        "ix_seats_dirty",
-        "seats",
-        ["server_id", "id"],
-        unique=False,
-        postgresql_where=sa.text("generation <> observed_generation"),
-    )
+    op.create_index("ix_seats_dirty", "seats", ["server_id", "id"], unique=False, postgresql_where=sa.text("dirty"))
     op.create_index(
         "ix_seats_removed", "seats", ["server_id", "removed_at"], unique=False, postgresql_where=sa.text("NOT wanted")
     )
@@ -175,7 +172,7 @@ def downgrade() -> None:
     op.drop_index("uq_seats_server_email", table_name="seats")
     op.drop_index("ix_seats_subscription_id", table_name="seats")
     op.drop_index("ix_seats_removed", table_name="seats", postgresql_where=sa.text("NOT wanted"))
-    op.drop_index("ix_seats_dirty", table_name="seats", postgresql_where=sa.text("generation <> observed_generation"))
+    op.drop_index("ix_seats_dirty", table_name="seats", postgresql_where=sa.text("dirty"))
     op.drop_table("seats")
     op.drop_index(
         "ix_subscriptions_waiting", table_name="subscriptions", postgresql_where=sa.text("waiting_since IS NOT NULL")
