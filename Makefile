@@ -16,7 +16,10 @@ $(READY): $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || { echo 'KrotRay needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
 	@echo '» setting up $(VENV) (about a minute, once)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(LOCKS))
+	@for lock in $(LOCKS); do \
+		echo "»   $$lock ($$(grep -c == $$lock) packages)"; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $$lock || exit 1; \
+	done
 	@touch $@
 
 .PHONY: setup

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from sandbox.person import Person
 from sandbox.process import PartFailed, free_port, listening
 from sandbox.service import Service
 from sandbox.tour import Tour
@@ -65,8 +66,10 @@ def _run(folder: Path, *, stay: bool) -> None:
 
 
 def _addresses(world: World, flower_port: int) -> None:
+    to_pay = Person(world, VISITOR + 1).buy("3m", "sbp")["confirmation_url"]
     _say("\nIt stays up until Ctrl-C. Open:")
     _say(f"  Mini App, as a sandbox user   {world.telegram_url}/sandbox/mini-app/{VISITOR}")
+    _say(f"  a checkout, to pay or not     {to_pay}")
     _say(f"  the bot's chat                {world.telegram_url}/")
     _say(f"  YooKassa: payments, webhooks  {world.yookassa_url}/sandbox/")
     _say(f"  Flower ({FLOWER_LOGIN})       http://127.0.0.1:{flower_port}/")

@@ -24,6 +24,7 @@ from sandbox.parts import XrayNode
 from sandbox.person import Person
 from sandbox.process import free_port, wait_until
 from sandbox.world import ROOT, World
+from tests import pages
 
 DATABASE = "tests"
 
@@ -94,6 +95,13 @@ def person(fresh: World) -> Person:
 def fleet(fresh: World) -> list[Server]:
     """Both Xray servers, added, with room for everybody."""
     return [add_server(node) for node in fresh.nodes]
+
+
+@pytest.fixture
+def page() -> Iterator[str]:
+    """The address of a page on loopback, to be fetched through a tunnel."""
+    with pages.serving() as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 @pytest.fixture

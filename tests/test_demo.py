@@ -59,7 +59,7 @@ def test_it_shows_the_way_and_ctrl_c_ends_everything(demo: tuple[psutil.Popen, s
     page = requests.get(address(text, "Mini App"), timeout=10)
     assert page.url.endswith("/app/") or "/app/#tgWebAppData=" in page.url
     assert "KrotRay" in page.text
-    for name in ("the bot's chat", "YooKassa", "the API described"):
+    for name in ("a checkout", "the bot's chat", "YooKassa", "the API described"):
         assert requests.get(address(text, name), timeout=10).ok
     flower = address(text, "Flower")
     login = re.search(r"Flower \((\S+):(\S+)\)", text)

@@ -34,6 +34,27 @@ def test_the_example_names_every_setting() -> None:
     assert named - PROCFILE_ONLY == {name.upper() for name in Settings.model_fields}
 
 
+def test_the_example_filled_in_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    secrets = {"SECRET_KEY": "x", "BOT_TOKEN": "123:abc", "YOOKASSA_SHOP_ID": "1", "YOOKASSA_SECRET_KEY": "x"}
+    text = (ROOT / ".env.example").read_text()
+    for name, value in secrets.items():
+        text = text.replace(f"\n{name}=\n", f"\n{name}={value}\n")
+    filled = tmp_path / ".env"
+    filled.write_text(text)
+    read = Settings(_env_file=filled)
+    assert read.model_dump(exclude={name.lower() for name in secrets}) == Settings(
+        _env_file=None,
+        **{name.lower(): value for name, value in secrets.items()},
+        database_url=read.database_url,
+        redis_url=read.redis_url,
+        mini_app_url=read.mini_app_url,
+        payment_return_url=read.payment_return_url,
+        vless_url_template=read.vless_url_template,
+    ).model_dump(exclude={name.lower() for name in secrets}), "what it shows as optional are the defaults"
+
+
 def test_the_worker_of_the_procfile_takes_every_queue(world: World) -> None:
     assert world
     procfile = (ROOT / "Procfile").read_text()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import http.server
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from uuid import UUID, uuid4
@@ -18,6 +15,7 @@ from krotray_core import links
 from krotray_core.xray.client import Add, XrayClient
 from sandbox.parts import vpn
 from sandbox.world import World
+from tests import pages
 
 KEY = UUID("0d4e6f5c-5f3c-4b59-8a5e-6c4f0b9f8f01")
 REALITY = (
@@ -184,26 +182,6 @@ def test_any_links_come_back_from_a_body(several: list[str]) -> None:
     assert base64.b64decode(body, validate=True).decode().split("\n") == several
 
 
-class _Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"through the tunnel")
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-@pytest.fixture
-def page() -> Iterator[str]:
-    """The address of a page on loopback."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-
-
 def test_a_real_xray_takes_the_link(world: World, page: str, tmp_path: Path) -> None:
     node = world.nodes[0]
     key, email = uuid4(), f"link_{uuid4().hex}"
@@ -217,4 +195,4 @@ def test_a_real_xray_takes_the_link(world: World, page: str, tmp_path: Path) -> 
     with vpn(link, tmp_path) as client:
         assert client.fetch(page) is None, "nobody may in before the server knows the key"
         XrayClient(f"127.0.0.1:{node.grpc_port}", "vless-in").apply([Add(email, key)])
-        assert client.fetch(page) == "through the tunnel"
+        assert client.fetch(page) == pages.TEXT

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import http.server
 import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,31 +20,11 @@ from krotray_core.models import Seat, Server, User
 from krotray_core.xray.client import Outcome
 from sandbox.parts import vpn
 from sandbox.world import World
+from tests import pages
 from tests.conftest import add_server, at_once, converge_all, new_user
 
 STORM_SECONDS = 15
 HANDS = 10
-
-
-class _Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"hello")
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def page() -> Iterator[str]:
-    """A page to fetch through the tunnel."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
 
 
 def works(user: User, page: str, folder: Path) -> bool:
@@ -54,7 +32,7 @@ def works(user: User, page: str, folder: Path) -> bool:
     seen = cabinet.of_user(user.id)
     assert seen.vless_url, seen.state
     with vpn(seen.vless_url, folder) as client:
-        return client.fetch(page) == "hello"
+        return client.fetch(page) == pages.TEXT
 
 
 def test_renewed_between_the_rule_and_its_record(

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import datetime
 import ssl
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,34 +19,11 @@ from krotray_core.models import User
 from sandbox.parts import XrayNode, vpn
 from sandbox.process import free_port
 from sandbox.world import World
+from tests import pages
 
 SITE = "example.com"
 SHORT_ID = "ab"
 FLOW = "xtls-rprx-vision"
-
-
-class _Hello(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"hello")
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@contextlib.contextmanager
-def serving(context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """A web server on loopback, with TLS if a context is given; its port."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Hello) as server:
-        server.handle_error = lambda *_: None  # type: ignore[method-assign] # REALITY breaks off some handshakes
-        if context:
-            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
 
 
 def certificate(folder: Path) -> ssl.SSLContext:
@@ -85,7 +58,7 @@ def text(key: bytes) -> str:
 def test_the_link_with_and_without_a_flow_opens_a_page(fresh: World, user: User, tmp_path: Path, flow: str) -> None:
     assert fresh
     private = X25519PrivateKey.generate()
-    with serving(certificate(tmp_path)) as site, serving() as page:
+    with pages.serving(certificate(tmp_path)) as site, pages.serving() as page:
         settings = {
             "target": f"127.0.0.1:{site}",
             "serverNames": [SITE],
@@ -109,7 +82,7 @@ def test_the_link_with_and_without_a_flow_opens_a_page(fresh: World, user: User,
             link = cabinet.of_user(user.id).vless_url
             assert link
             with vpn(link, tmp_path) as client:
-                assert client.fetch(f"http://127.0.0.1:{page}/") == "hello"
+                assert client.fetch(f"http://127.0.0.1:{page}/") == pages.TEXT
             assert health.audit(server.id).clean
         finally:
             node.stop()

@@ -44,12 +44,6 @@ def service(own_world: World) -> Iterator[Service]:
     made.stop()
 
 
-@pytest.fixture
-def page(service: Service) -> str:
-    """A page to fetch through the tunnel."""
-    return f"{service.url}/healthz"
-
-
 def sandbox(world: World, method: str, path: str, **body: Any) -> Any:
     """A call of the sandbox YooKassa's control API."""
     answer = requests.request(method, f"{world.yookassa_url}/sandbox/{path}", json=body, timeout=30)
