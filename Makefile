@@ -18,7 +18,7 @@ $(READY): $(LOCKS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@for lock in $(LOCKS); do \
 		echo "»   $$lock ($$(grep -c == $$lock) packages)"; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $$lock || exit 1; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -r $$lock || exit 1; \
 	done
 	@touch $@
 
