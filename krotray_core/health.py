@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -99,6 +100,8 @@ def _note(server_id: int, answer: Answer) -> _Note:
             log.warning("server %s has restarted: its users are sent again", server.name)
             soil(session, server_id, Seat.wanted.is_(True))
         back = not server.is_up
+        if back:
+            _end_pauses(session, server_id)
         server.is_up, server.checked_at, server.last_error = True, now, None
         if answer.uptime is not None:
             server.started_at = now - timedelta(seconds=answer.uptime)
@@ -115,16 +118,23 @@ def _has_restarted(server: Server, answer: Up, now: datetime) -> bool:
 
 def soil(session: Session, server_id: int, which: ColumnElement[bool]) -> int:
     """Makes these seats of a server dirty, so that the next converge sends them again. Returns how many."""
-    ids = session.scalars(
-        select(Seat.id).where(Seat.server_id == server_id, which).order_by(Seat.id).with_for_update()
-    ).all()
-    session.execute(
-        update(Seat)
-        .where(Seat.id.in_(ids))
-        .values(generation=Seat.generation + 1)
-        .execution_options(synchronize_session=False)
-    )
+    ids = _locked(session, server_id, which)
+    again = update(Seat).where(Seat.id.in_(ids)).values(generation=Seat.generation + 1)
+    session.execute(again, execution_options={"synchronize_session": False})
     return len(ids)
+
+
+def _end_pauses(session: Session, server_id: int) -> None:
+    """What the server refused while something was wrong with it (its inbound was missing, say) is tried again at once."""
+    ids = _locked(session, server_id, Seat.paused_until.is_not(None))
+    on = update(Seat).where(Seat.id.in_(ids)).values(paused_until=None)
+    session.execute(on, execution_options={"synchronize_session": False})
+
+
+def _locked(session: Session, server_id: int, which: ColumnElement[bool]) -> Sequence[int]:
+    """The ids of these seats of a server, locked in the order that everybody keeps to."""
+    chosen = select(Seat.id).where(Seat.server_id == server_id, which).order_by(Seat.id)
+    return session.scalars(chosen.with_for_update()).all()
 
 
 @dataclass(frozen=True, slots=True)

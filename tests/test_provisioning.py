@@ -283,10 +283,12 @@ def test_what_a_server_refuses_is_tried_again_later_and_seen(alone: Server, user
     with pytest.raises(XrayInboundMissing):
         health.audit(alone.id)
     assert [finding.level for finding in servers.check(alone.name)] == ["ok", "ok", "failed"]
+    assert health.watch().changed
+    assert servers.everyone()[0].is_up is False, "nobody new is sent there"
     with transaction() as session:
         session.execute(update(Server).values(inbound_tag="vless-in"))
-    free_leases()
-    assert provisioning.converge(alone.id).confirmed == 1
+    assert health.watch().servers == {alone.id}
+    assert provisioning.converge(alone.id).confirmed == 1, "set right, and no pause keeps anybody waiting"
 
 
 def test_a_change_is_not_kept_waiting_by_an_old_refusal(alone: Server, user: User) -> None:
