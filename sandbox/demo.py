@@ -89,7 +89,8 @@ def main() -> int:
     parser.add_argument("--state", type=Path, default=STATE, help="where everything is kept (%(default)s)")
     options = parser.parse_args()
     smoke = options.smoke
-    for number in (signal.SIGTERM, signal.SIGINT):  # the latter is ignored at first where a shell put us into the background
+    # SIGINT too: a shell that puts us into the background has it ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     options.state.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="smoke-", dir=options.state)) if smoke else options.state / "demo"
