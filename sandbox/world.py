@@ -137,7 +137,7 @@ class World:
             "VLESS_URL_TEMPLATE": first.vless_url_template,
             "FLOWER_BASIC_AUTH": FLOWER_LOGIN,
             "FLASK_APP": "wsgi",
-            "HOST": "127.0.0.1",
+            "WEB_HOST": "127.0.0.1",
             "PORT": str(self.web_port),
             "PYTHONUNBUFFERED": "1",
         }

@@ -14,8 +14,11 @@ from krotray_tasks import celery
 from sandbox.process import free_port
 from sandbox.world import ROOT, World
 
-# Read by the Procfile's command lines, not by our code.
-PROCFILE_ONLY = {"PORT"}
+# Read by the Procfile's command lines and by Flower itself, not by our code.
+PROCFILE_ONLY = {
+    *("PORT", "WEB_HOST", "WEB_WORKERS", "WEB_THREADS", "WORKER_CONCURRENCY"),
+    *("FLOWER_ADDRESS", "FLOWER_PORT"),
+}
 
 
 def test_the_stubs_are_what_the_protos_say(tmp_path: Path) -> None:
