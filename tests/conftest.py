@@ -98,6 +98,21 @@ def fleet(fresh: World) -> list[Server]:
 
 
 @pytest.fixture
+def alone(fresh: World) -> Iterator[Server]:
+    """One server, whose Xray runs again after the test whatever the test did to it."""
+    node = fresh.nodes[0]
+    yield servers.add(
+        name=node.name,
+        host="127.0.0.1",
+        grpc_port=node.grpc_port,
+        max_users=1000,
+        inbound_tag=None,
+        vless_url_template=node.vless_url_template,
+    )
+    revive(node)
+
+
+@pytest.fixture
 def page() -> Iterator[str]:
     """The address of a page on loopback, to be fetched through a tunnel."""
     with pages.serving() as port:

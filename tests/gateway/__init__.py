@@ -1,0 +1,1 @@
+"""The YooKassa client against servers that misbehave."""

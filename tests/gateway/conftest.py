@@ -1,0 +1,44 @@
+"""Fixtures of the gateway's tests: a server that misbehaves, and no secret in any log."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from krotray_core import yookassa
+from tests.gateway.kit import KEEP, SOON, WHOLE, Serve, Server, believe, discreet
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Makes a server that our client believes to be YooKassa; deadlines are short."""
+    monkeypatch.setattr(yookassa, "CONNECT_SECONDS", SOON)
+    monkeypatch.setattr(yookassa, "READ_SECONDS", SOON)
+    monkeypatch.setattr(yookassa, "ANSWER_SECONDS", WHOLE)
+    made: list[Server] = []
+    clients: list[yookassa._Client] = []
+
+    def make(what: bytes | Callable[[socket.socket], object], *, reads: bool = True, path: str = "/v3") -> Server:
+        does = what if callable(what) else lambda connection: connection.sendall(what) or KEEP
+        made.append(Server(does, reads=reads))
+        clients.append(believe(monkeypatch, made[-1].url + path))
+        return made[-1]
+
+    yield make
+    for client in clients:
+        client._session.close()
+    monkeypatch.undo()
+    for server in made:
+        server.close()
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever happens, no secret is logged, by no library, at no level."""
+    with caplog.at_level(logging.DEBUG):
+        yield
+    discreet(caplog.text)
+    discreet(" ".join(repr(record.__dict__) for record in caplog.records))
