@@ -36,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
             state_file=options.state_file,
             shop_name=options.shop_name,
             receipt_required=options.receipt_required,
+            recurring_allowed=options.recurring_allowed,
         )
     )
     server = serve_on(listening, app, verbose=options.verbose)
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--state-file", type=Path, help="keep everything here instead of in memory")
     parser.add_argument("--shop-name", help="what the payer reads on the checkout page")
     parser.add_argument("--receipt-required", action="store_true", help="behave like a shop with fiscalization")
+    parser.add_argument("--recurring-allowed", action="store_true", help="behave like a shop that may charge again")
     parser.add_argument("--verbose", action="store_true", help="log every request")
     return parser
 

@@ -16,6 +16,7 @@ from .core import Sandbox
 from .errors import ApiError, invalid, not_found
 from .idempotency import HEADER, Answer
 from .incoming import METHODS, capture_amount, list_query, payment_request, refund_request
+from .mischief import play
 from .records import STATUSES
 from .refunds import REFUND_STATUSES
 
@@ -45,7 +46,11 @@ class Operation:
 
 
 def _create_payment(sandbox: Sandbox, call: Call) -> dict[str, Any]:
-    return sandbox.payments.create(payment_request(call.body, receipt_required=sandbox.config.receipt_required))
+    modes = sandbox.modes
+    wanted = payment_request(
+        call.body, receipt_required=modes.receipt_required, recurring_allowed=modes.recurring_allowed
+    )
+    return sandbox.saved.charge(wanted) if wanted.saved_method else sandbox.payments.create(wanted)
 
 
 def _list_payments(sandbox: Sandbox, call: Call) -> dict[str, Any]:
@@ -77,7 +82,7 @@ def _find_refund(sandbox: Sandbox, call: Call) -> dict[str, Any]:
 
 
 def _me(sandbox: Sandbox, _call: Call) -> dict[str, Any]:
-    fiscalization = sandbox.config.receipt_required
+    fiscalization = sandbox.modes.receipt_required
     return {
         "account_id": sandbox.config.shop_id,
         "status": "enabled",
@@ -131,14 +136,17 @@ def _serve(operation: Operation, **path: str) -> Response:
 
 
 def dispatch(sandbox: Sandbox, operation: Operation, path: Mapping[str, str]) -> Response:
-    """Perform one request and say how it went.
+    """Perform one request and say how it went, unless a fault strikes.
 
-    Every answer of the API passes through here, with all its effects already committed. Something that wants to
-    play a bad network or a broken server wraps the two lines: before them nothing has happened yet, after them
-    everything has.
+    Every answer of the API passes through here, with all its effects already committed: before `perform` nothing has
+    happened yet, after it everything has.
     """
-    answer = _answer(sandbox, operation, path)
-    return _response(answer)
+
+    def perform() -> Response:
+        return _response(_answer(sandbox, operation, path))
+
+    strike = sandbox.faults.take(operation.name)
+    return perform() if strike is None else play(strike, perform)
 
 
 def _answer(sandbox: Sandbox, operation: Operation, path: Mapping[str, str]) -> Answer:

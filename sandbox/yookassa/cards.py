@@ -70,6 +70,6 @@ REASONS = (
 )
 
 
-def party_of(reason: str) -> str:
+def party_of(reason: str, otherwise: str = "payment_network") -> str:
     """The `party` that goes with a reason; new reasons of the real API are accepted too."""
-    return _PARTIES.get(reason, "payment_network")
+    return _PARTIES.get(reason, otherwise)

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 from .cards import PAYS, REASONS, TEST_CARDS, expiry
 from .core import Sandbox
 from .drawing import drawn_code
-from .errors import ApiError
+from .errors import ApiError, not_found
 from .incoming import METHODS
 from .payer import NotPayableError
 from .records import PaymentRecord
@@ -41,6 +41,8 @@ def show(payment_id: str) -> Page:
     record = _sandbox().payments.record(payment_id)
     if record.status != "pending":
         return _render("finished.html", record, just_paid="paid" in request.args)
+    if record.return_url is None:
+        raise not_found("The charge of a saved method has no page")
     chosen = next((known for number, known in TEST_CARDS.items() if known.last4 == request.args.get("card")), PAYS)
     return _form(record, {"number": _grouped(chosen.number), "expiry": _expiry_hint(), "cvc": "123"})
 

@@ -22,6 +22,8 @@ class Config:
     """The name that the payer reads on the checkout page."""
     receipt_required: bool = False
     """Behave like a shop with fiscalization: a payment without a receipt is refused."""
+    recurring_allowed: bool = False
+    """Behave like a shop that may save payers' methods and charge them; a new shop may not."""
     webhook_timeout: float = 10.0
     """Seconds that the receiver of a notification has for its answer."""
     first_retry_pause: float = 0.5

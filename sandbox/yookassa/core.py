@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
+from .armed import Faults
 from .clock import Clock
 from .config import Config
 from .courier import Courier
 from .idempotency import Idempotency
+from .modes import Modes
 from .outbox import Outbox
 from .payer import Payer
 from .payments import Payments
 from .refunds import Refunds
+from .saved import SavedMethods
 from .store import Store
 
 
@@ -46,9 +49,12 @@ class Sandbox:
         self.config = config
         self.store = Store(config.state_file)
         self.clock = Clock(self.store)
-        self.outbox = Outbox(self.store, self.clock, config)
+        self.faults = Faults()
+        self.modes = Modes(self.store, config)
+        self.outbox = Outbox(self.store, self.clock, config, self.faults)
         self.payments = Payments(self.store, self.clock, config, self.outbox)
-        self.refunds = Refunds(self.store, self.clock, self.payments, self.outbox)
+        self.refunds = Refunds(self.store, self.clock, self.payments, self.outbox, self.faults)
+        self.saved = SavedMethods(self.store, self.payments, self.faults)
         self.payer = Payer(self.store, self.clock, self.payments)
         self.idempotency = Idempotency(self.store, self.clock)
         self.requests = RequestCounter()
@@ -63,15 +69,24 @@ class Sandbox:
             self.clock.advance(seconds)
             self.store.changed.notify_all()
 
-    def reset(self) -> None:
-        """Be as new: nothing paid, nothing sent, the real time."""
+    def clear_faults(self, fault_id: int | None = None) -> int:
+        """Disarm one fault or all, and send what they held back; how many there were."""
         with self.store.transaction():
+            cleared = self.faults.clear(fault_id)
+            self.outbox.release(cleared)
+            return len(cleared)
+
+    def reset(self) -> None:
+        """Be as new: nothing paid, nothing sent, nothing broken, the real time."""
+        with self.store.transaction():
+            self.faults.abandon()
             self.store.clear()
             self.clock.reload()
             self.requests.clear()
             self.store.changed.notify_all()
 
     def close(self) -> None:
-        """Stop the background thread and let go of the state file."""
+        """Stop the background thread, cut off who still hangs, and let go of the state file."""
+        self.faults.abandon()
         self.courier.stop()
         self.store.close()

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import requests
 
-from .clock import Clock, from_wire
-from .outbox import Outbox
-from .store import Store
+from .clock import Clock, from_wire, to_wire
+from .outbox import Outbox, lane_of
+from .store import Document, Store
 
 # New payments do not wake the thread, so this is also how late an expiry can be noticed without any request.
 _LONGEST_NAP = 60.0
+# Room for as many copies as can be asked for, and for others beside them.
+_AT_ONCE = 64
+# How long a notification without an answer holds up the next one of its lane, in seconds.
+_PATIENCE = 1.0
 
 
-def post(url: str, body: dict[str, Any], timeout: float) -> tuple[int | None, str | None]:
+def post(url: str, body: Any, timeout: float) -> tuple[int | None, str | None]:
     """Send one notification; the HTTP status, or what went wrong instead."""
     with requests.Session() as session:
         session.trust_env = False  # a proxy or a .netrc of this machine is no part of the play
@@ -38,7 +43,11 @@ def post(url: str, body: dict[str, Any], timeout: float) -> tuple[int | None, st
 
 
 class Courier:
-    """One background thread that delivers what is due and lets payments run out of time."""
+    """Delivers what is due, each notification in a thread of its own, and lets payments run out of time.
+
+    Those of one lane leave one after the other, so that a test sees them in their order; but a receiver that does not
+    answer soon holds up nothing.
+    """
 
     def __init__(
         self, store: Store, clock: Clock, outbox: Outbox, expire_due: Callable[[], None], timeout: float
@@ -49,6 +58,8 @@ class Courier:
         self._expire_due = expire_due
         self._timeout = timeout
         self._stopped = False
+        self._on_the_way: dict[str, tuple[str, float]] = {}
+        """Lane and time of departure by the notification's id."""
         self._thread = threading.Thread(target=self._run, name="yookassa-courier", daemon=True)
 
     def start(self) -> None:
@@ -80,25 +91,45 @@ class Courier:
         return answers
 
     def _run(self) -> None:
-        while True:
-            with self._store.changed:
-                if self._stopped:
-                    return
+        with self._store.changed:
+            while not self._stopped:
+                now = to_wire(self._clock.now())
                 self._expire_due()
-                job, url = self._outbox.take_due(), self._outbox.url
-                if job is None or url is None:
-                    self._store.changed.wait(self._nap())
-                    continue
-            status, error = post(url, job["body"], self._timeout)
-            with self._store.changed:
-                if self._stopped:
-                    return
-                self._outbox.record(job, status, error)
+                if not self._send_one(now):
+                    self._store.changed.wait(self._nap(now))
 
-    def _nap(self) -> float:
-        # Without an address what is due cannot be sent, and only a change, which wakes us, can help.
-        kinds = ("payment", "webhook") if self._outbox.url else ("payment",)
-        due = self._store.next_due(*kinds)
-        if due is None:
-            return _LONGEST_NAP
-        return min(max((from_wire(due) - self._clock.now()).total_seconds(), 0.0), _LONGEST_NAP)
+    def _send_one(self, now: str) -> bool:
+        url = self._outbox.url
+        if url is None or len(self._on_the_way) >= _AT_ONCE:
+            return False
+        job = self._outbox.take_due(
+            now, {lane for lane, left_at in self._on_the_way.values() if _patience(left_at) > 0}
+        )
+        if job is None:
+            return False
+        self._on_the_way[job["id"]] = (lane_of(job), time.monotonic())
+        threading.Thread(target=self._deliver, args=(job, url), name="yookassa-delivery", daemon=True).start()
+        return True
+
+    def _deliver(self, job: Document, url: str) -> None:
+        status, error = post(url, job["body"], self._timeout)
+        with self._store.changed:
+            del self._on_the_way[job["id"]]
+            if not self._stopped:
+                self._outbox.record(job, status, error)
+                self._store.changed.notify_all()
+
+    def _nap(self, now: str) -> float:
+        """How long nothing can happen, unless there is a change, which wakes us.
+
+        What has been due by `now` and is still here waits for a change (an address, a free lane) or for patience to end.
+        """
+        naps = [_LONGEST_NAP, *(left for _, left_at in self._on_the_way.values() if (left := _patience(left_at)) > 0)]
+        due = self._store.next_due("payment", "webhook", after=now)
+        if due is not None:
+            naps.append((from_wire(due) - self._clock.now()).total_seconds())
+        return max(min(naps), 0.0)
+
+
+def _patience(left_at: float) -> float:
+    return left_at + _PATIENCE - time.monotonic()

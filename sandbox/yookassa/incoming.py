@@ -52,7 +52,8 @@ class PaymentRequest:
     """What a shop asked for when it made a payment."""
 
     amount: Decimal
-    return_url: str
+    return_url: str | None
+    """None when there is no payer to come back: a saved method is charged."""
     capture: bool
     metadata: dict[str, str]
     description: str | None
@@ -60,6 +61,9 @@ class PaymentRequest:
     locale: str | None
     gateway_id: str | None
     merchant_customer_id: str | None
+    save_method: bool
+    saved_method: str | None
+    """The id of the saved method to charge."""
 
 
 @dataclass(frozen=True)
@@ -83,19 +87,16 @@ class ListQuery:
     payment_id: str | None = None
 
 
-def payment_request(body: Mapping[str, Any], *, receipt_required: bool) -> PaymentRequest:
+def payment_request(body: Mapping[str, Any], *, receipt_required: bool, recurring_allowed: bool) -> PaymentRequest:
     """Check the body of `POST /payments`."""
     fields = checked_object(body, "", _PAYMENT_FIELDS)
     _refuse_unused(fields, _UNUSED_PAYMENT_FIELDS)
     amount = checked_amount(fields.get("amount"), "amount")
-    if "payment_method_id" in fields or checked_flag(fields.get("save_payment_method", False), "save_payment_method"):
+    save_method = checked_flag(fields.get("save_payment_method", False), "save_payment_method")
+    if not recurring_allowed and (save_method or "payment_method_id" in fields):
         raise forbidden("The shop has no permission for recurring payments")
-    confirmation = checked_object(
-        fields.get("confirmation"), "confirmation", {"type", "return_url", "enforce", "locale"}
-    )
-    checked_choice(confirmation.get("type"), "confirmation.type", {"redirect"})
-    checked_flag(confirmation.get("enforce", False), "confirmation.enforce")
-    locale = confirmation.get("locale")
+    saved_method = _saved_method(fields)
+    return_url, locale = (None, None) if saved_method else _confirmation(fields.get("confirmation"))
     method = None
     if "payment_method_data" in fields:
         data = checked_object(fields["payment_method_data"], "payment_method_data", {"type"})
@@ -106,14 +107,16 @@ def payment_request(body: Mapping[str, Any], *, receipt_required: bool) -> Payme
     check_receipt(fields.get("receipt"), amount, required=receipt_required)
     return PaymentRequest(
         amount=amount,
-        return_url=checked_url(confirmation.get("return_url"), "confirmation.return_url"),
+        return_url=return_url,
         capture=checked_flag(fields.get("capture", False), "capture"),
         metadata=checked_metadata(fields.get("metadata", {})),
         description=_optional_text(fields, "description", longest=128),
         method=method,
-        locale=checked_choice(locale, "confirmation.locale", LOCALES) if locale is not None else None,
+        locale=locale,
         gateway_id=_optional_text(recipient, "gateway_id", longest=64, prefix="recipient."),
         merchant_customer_id=_optional_text(fields, "merchant_customer_id", longest=200),
+        save_method=save_method,
+        saved_method=saved_method,
     )
 
 
@@ -165,6 +168,27 @@ def list_query(query: Mapping[str, str], statuses: tuple[str, ...], *, by_paymen
         limit=int(limit),
         cursor=query.get("cursor"),
         payment_id=query.get("payment_id"),
+    )
+
+
+def _saved_method(fields: Mapping[str, Any]) -> str | None:
+    if "payment_method_id" not in fields:
+        return None
+    for name in ("confirmation", "payment_method_data", "save_payment_method"):
+        if fields.get(name):
+            raise invalid("A saved method is charged without this", name)
+    return checked_text(fields["payment_method_id"], "payment_method_id", longest=64)
+
+
+def _confirmation(value: Any) -> tuple[str, str | None]:
+    """Where the payer goes afterwards, and the language of the checkout page."""
+    confirmation = checked_object(value, "confirmation", {"type", "return_url", "enforce", "locale"})
+    checked_choice(confirmation.get("type"), "confirmation.type", {"redirect"})
+    checked_flag(confirmation.get("enforce", False), "confirmation.enforce")
+    locale = confirmation.get("locale")
+    return (
+        checked_url(confirmation.get("return_url"), "confirmation.return_url"),
+        checked_choice(locale, "confirmation.locale", LOCALES) if locale is not None else None,
     )
 
 

@@ -55,7 +55,13 @@ class Payer:
 
     def pay(self, payment_id: str, method: str | None = None) -> dict[str, Any]:
         """Pay in one step, as asked or as the shop fixed it, past every question of a bank."""
-        chosen = method or self._payments.record(payment_id).method or "bank_card"
+        with self._store.transaction():
+            record = self._payments.record(payment_id)
+            if record.return_url is None and method is None:
+                record = self._payable(payment_id, None)
+                self._accept(record, record.wire["payment_method"], three_d_secure=False)
+                return record.wire
+        chosen = method or record.method or "bank_card"
         return self.pay_by_sbp(payment_id) if chosen == "sbp" else self.pay_by_card(payment_id)
 
     def decline(self, payment_id: str, reason: str) -> dict[str, Any]:
@@ -81,6 +87,8 @@ class Payer:
         # The background thread may not have come by yet; a click after the hour must not win all the same.
         if record.expires_at is not None and record.expires_at <= to_wire(self._clock.now()):
             raise NotPayableError("the payment has expired")
+        if method is not None and record.return_url is None:
+            raise NotPayableError("a saved method is charged, which no payer can change")
         if method is not None and record.method not in (None, method):
             raise NotPayableError(f"the shop takes {record.method} only")
         return record
@@ -89,10 +97,7 @@ class Payer:
         record.last_decline = record.awaiting_3ds = None
         record.wire["payment_method"] = method
         record.wire["authorization_details"] = authorization(three_d_secure=three_d_secure)
-        if record.capture:
-            self._payments.succeed(record)
-        else:
-            self._payments.hold(record)
+        self._payments.accept(record)
 
     def _decline(self, record: PaymentRecord, reason: str) -> None:
         record.awaiting_3ds, record.last_decline = None, reason

@@ -32,16 +32,20 @@ class Payments:
 
     def create(self, request: PaymentRequest) -> dict[str, Any]:
         """Make a payment that waits for its payer."""
+        record = self.make(request)
+        self.save(record)
+        return record.wire
+
+    def make(self, request: PaymentRequest) -> PaymentRecord:
+        """A payment as it begins, not yet written."""
         now = self._clock.now()
-        record = new_payment(
+        return new_payment(
             request,
             now=now,
             expires=now + UNPAID_LIVES,
             shop_id=self._config.shop_id,
             url=f"{self._config.public_url}/checkout/",
         )
-        self.save(record)
-        return record.wire
 
     def record(self, payment_id: str) -> PaymentRecord:
         """The payment with all that the sandbox knows of it; 404 when there is none."""
@@ -79,6 +83,17 @@ class Payments:
             record = self._held(payment_id, "canceled")
             self.end(record, "canceled_by_merchant")
             return record.wire
+
+    def accept(self, record: PaymentRecord) -> None:
+        """The payer's bank said yes; `payment_method` tells how it was paid."""
+        method = record.wire["payment_method"]
+        if record.save_method:
+            method["saved"] = True
+            self._store.put("method", method["id"], {"method": method, "declines_with": None})
+        if record.capture:
+            self.succeed(record)
+        else:
+            self.hold(record)
 
     def succeed(self, record: PaymentRecord) -> None:
         """The money is the shop's."""

@@ -29,7 +29,8 @@ class PaymentRecord:
     capture: bool
     method: str | None
     """The method that the shop fixed; None lets the payer choose."""
-    return_url: str
+    return_url: str | None
+    """None for the charge of a saved method, which no payer looks at."""
     locale: str | None
     expires_at: str | None
     """When the payment or the hold is canceled by itself; None once it is final."""
@@ -37,6 +38,8 @@ class PaymentRecord:
     """Why the payer's latest attempt failed; the payment stays payable."""
     awaiting_3ds: str | None = None
     """Number of the test card whose bank still wants the payer's consent."""
+    save_method: bool = False
+    """The payer's method is to be kept once it has paid."""
 
     @property
     def id(self) -> str:
@@ -78,16 +81,17 @@ def new_payment(request: PaymentRequest, *, now: datetime, expires: datetime, sh
         "amount": as_amount(request.amount),
         "recipient": {"account_id": shop_id, "gateway_id": request.gateway_id or default_gateway(shop_id)},
         "created_at": to_wire(now),
-        "confirmation": {
-            "type": "redirect",
-            "return_url": request.return_url,
-            "confirmation_url": f"{url}{payment_id}",
-        },
         "test": True,
         "paid": False,
         "refundable": False,
         "metadata": request.metadata,
     }
+    if request.return_url is not None:
+        wire["confirmation"] = {
+            "type": "redirect",
+            "return_url": request.return_url,
+            "confirmation_url": f"{url}{payment_id}",
+        }
     if request.description is not None:
         wire["description"] = request.description
     if request.merchant_customer_id is not None:
@@ -101,6 +105,7 @@ def new_payment(request: PaymentRequest, *, now: datetime, expires: datetime, sh
         return_url=request.return_url,
         locale=request.locale,
         expires_at=to_wire(expires),
+        save_method=request.save_method,
     )
 
 

@@ -92,3 +92,12 @@ def checked_metadata(value: Any) -> dict[str, str]:
 def as_amount(amount: Decimal) -> dict[str, str]:
     """An amount as the API writes it."""
     return {"value": f"{amount:.2f}", "currency": "RUB"}
+
+
+def merged(wire: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """The object with the overrides laid over it, field by field all the way down."""
+    laid = dict(wire)
+    for name, value in overrides.items():
+        below = laid.get(name)
+        laid[name] = merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return laid

@@ -121,13 +121,21 @@ class Store:
             ).fetchall()
         return [json.loads(body) for (body,) in rows]
 
-    def next_due(self, *kinds: str) -> str | None:
-        """The earliest moment at which a document of these kinds wants attention."""
+    def never_due(self, kind: str) -> list[Document]:
+        """The documents that wait for something else than a moment, in the order of their making."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT body FROM documents WHERE kind = ? AND due IS NULL ORDER BY position", (kind,)
+            ).fetchall()
+        return [json.loads(body) for (body,) in rows]
+
+    def next_due(self, *kinds: str, after: str) -> str | None:
+        """The earliest moment after the given one at which a document of these kinds wants attention."""
         with self._lock:
             moments = [
-                self._db.execute(
-                    "SELECT min(due) FROM documents WHERE kind = ? AND due IS NOT NULL", (kind,)
-                ).fetchone()[0]
+                self._db.execute("SELECT min(due) FROM documents WHERE kind = ? AND due > ?", (kind, after)).fetchone()[
+                    0
+                ]
                 for kind in kinds
             ]
         return min((moment for moment in moments if moment), default=None)

@@ -53,9 +53,8 @@ class Till:
     def api(self, method: str, path: str, *, key: str | None = None, **options: Any) -> requests.Response:
         """A request of the shop; a POST gets a new key unless it is given one."""
         headers = {"Idempotence-Key": key or str(uuid.uuid4())} if method == "POST" else {}
-        return requests.request(
-            method, f"{self.url}/v3{path}", timeout=10, **{"auth": SHOP, "headers": headers} | options
-        )
+        usual = {"auth": SHOP, "headers": headers, "timeout": 10}
+        return requests.request(method, f"{self.url}/v3{path}", **usual | options)  # noqa: S113 - it is among the usual
 
     def make(self, **changes: Any) -> dict[str, Any]:
         """A new payment."""
@@ -72,6 +71,20 @@ class Till:
         answer = requests.post(f"{self.url}/sandbox{path}", json=body, timeout=20)
         assert answer.status_code == expect, answer.text
         return answer.json()
+
+    def paid(self, **changes: Any) -> str:
+        """The id of a new payment that has been paid."""
+        payment_id = self.make(**changes)["id"]
+        self.control(f"/payments/{payment_id}/pay")
+        return str(payment_id)
+
+    def arm(self, operation: str, kind: str, **options: Any) -> int:
+        """Arm a fault, and its id."""
+        return int(self.control("/faults", operation=operation, kind=kind, **options)["id"])
+
+    def fired(self) -> list[int]:
+        """How often each fault has struck, in the order of their arming."""
+        return [fault["fired"] for fault in self.look("/faults")["items"]]
 
     def look(self, path: str) -> dict[str, Any]:
         """A look into the control API."""
@@ -102,6 +115,8 @@ class Receiver:
     url: str = ""
     arrived: queue.Queue[dict[str, Any]] = field(default_factory=queue.Queue)
     answers: queue.Queue[int] = field(default_factory=queue.Queue)
+    headers: list[set[str]] = field(default_factory=list)
+    """The names of the header fields of each request, in small letters."""
     hold: threading.Event | None = None
     """While given and not set, nothing is answered."""
 
@@ -122,6 +137,7 @@ def receiving() -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            receiver.headers.append({name.lower() for name in self.headers})
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             receiver.arrived.put(body)
             if receiver.hold is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import requests
 from sandbox_yookassa_kit import GONE, Receiver, Till
 from yookassa import Payment, Refund
 from yookassa.domain.exceptions import BadRequestError
@@ -65,3 +66,92 @@ def test_only_a_payment_that_succeeded_can_be_refunded(till: Till) -> None:
 def test_a_refund_keeps_the_limits(till: Till, changes: dict[str, Any], parameter: str) -> None:
     answer = till.api("POST", "/refunds", json=back(GONE, "1.00") | changes)
     assert (answer.status_code, answer.json()["parameter"]) == (400, parameter)
+
+
+def refunded(till: Till, payment_id: str, value: str = "100.00", **options: Any) -> dict[str, Any]:
+    answer = till.api("POST", "/refunds", json=back(payment_id, value), **options)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def told_of(till: Till) -> list[str]:
+    """The events that have been sent, once all are delivered."""
+    assert till.look("/deliveries?wait=5")["undelivered"] == 0
+    return [entry["event"] for entry in till.look("/deliveries")["items"]]
+
+
+def test_a_pending_refund_waits_for_the_bank(till: Till) -> None:
+    payment_id = till.paid()
+    till.arm("refund", "pending")
+    pending = refunded(till, payment_id)
+    assert pending["status"] == till.api("GET", f"/refunds/{pending['id']}").json()["status"] == "pending"
+    waiting = till.get(payment_id)
+    assert (waiting["refunded_amount"]["value"], waiting["refundable"]) == ("0.00", True)
+    assert till.api("GET", "/refunds?status=pending").json()["items"] == [pending]
+    assert told_of(till) == ["payment.succeeded"]
+
+    done = till.control(f"/refunds/{pending['id']}/succeed")
+    assert done == pending | {"status": "succeeded"} == till.api("GET", f"/refunds/{pending['id']}").json()
+    assert till.get(payment_id)["refunded_amount"]["value"] == "100.00"
+    assert told_of(till) == ["payment.succeeded", "refund.succeeded"]
+    for verb in ("succeed", "cancel"):
+        assert "succeeded" in till.control(f"/refunds/{pending['id']}/{verb}", expect=409)["error"]
+    assert refunded(till, payment_id)["status"] == "succeeded"
+
+
+def test_a_pending_refund_that_fails_is_told_to_nobody(till: Till) -> None:
+    payment_id = till.paid()
+    till.arm("refund", "pending")
+    refund_id = refunded(till, payment_id, "250.00")["id"]
+    assert till.get(payment_id)["refundable"] is False
+    failed = till.control(f"/refunds/{refund_id}/cancel", reason="rejected_by_timeout")
+    assert failed["status"] == "canceled"
+    assert failed["cancellation_details"] == {"party": "refund_network", "reason": "rejected_by_timeout"}
+    payment = till.get(payment_id)
+    assert (payment["refunded_amount"]["value"], payment["refundable"]) == ("0.00", True)
+    assert "canceled" in till.control(f"/refunds/{refund_id}/succeed", expect=409)["error"]
+    assert told_of(till) == ["payment.succeeded"]
+    assert refunded(till, payment_id, "250.00")["status"] == "succeeded"
+
+
+def test_the_next_refunds_fail_at_once(till: Till) -> None:
+    payment_id = till.paid()
+    till.arm("refund", "canceled", reason="insufficient_funds", party="merchant", times=2)
+    for _ in range(2):
+        failed = refunded(till, payment_id)
+        assert failed["cancellation_details"] == {"party": "merchant", "reason": "insufficient_funds"}
+    assert refunded(till, payment_id)["status"] == "succeeded"
+    assert told_of(till) == ["payment.succeeded", "refund.succeeded"]
+    page = till.browser().open("/sandbox/").page
+    assert "Возвраты" in page
+    assert "insufficient_funds" in page
+
+
+def test_what_is_on_its_way_back_cannot_go_back_twice(till: Till) -> None:
+    payment_id = till.paid()
+    till.arm("refund", "pending", times=2)
+    refunded(till, payment_id, "100.00")
+    refunded(till, payment_id, "150.00")
+    answer = till.api("POST", "/refunds", json=back(payment_id, "0.01"))
+    assert (answer.status_code, answer.json()["parameter"]) == (400, "amount")
+
+
+def test_a_refund_may_be_pending_behind_a_dropped_connection(till: Till) -> None:
+    payment_id = till.paid()
+    till.arm("refund", "pending")
+    till.arm("POST /v3/refunds", "drop", when="after")
+    with pytest.raises(requests.ConnectionError):
+        refunded(till, payment_id, key="key-1")
+    again = refunded(till, payment_id, key="key-1")
+    assert again["status"] == "pending"
+    assert till.api("GET", "/refunds").json()["items"] == [again]
+
+
+@pytest.mark.parametrize("body", [{"reason": None}, {"reason": "No"}, {"party": 7}, {"why": "x"}])
+def test_a_refund_is_canceled_for_a_reason_only(till: Till, body: dict[str, Any]) -> None:
+    till.control(f"/refunds/{GONE}/cancel", expect=400, **body)
+
+
+def test_an_unknown_refund_is_not_found(till: Till) -> None:
+    for verb in ("succeed", "cancel"):
+        till.control(f"/refunds/{GONE}/{verb}", expect=404)
