@@ -16,8 +16,9 @@ from krotray_core.errors import XrayError, XrayUnavailable
 from krotray_core.models import Seat, Server
 from krotray_core.xray.client import XrayClient
 
-# Longer than a write can take; by the end of a day the connections from before a removal are gone.
-LEASE = timedelta(seconds=30)
+# Longer than a write can take with the deadlines of its four calls used up.
+LEASE = timedelta(seconds=20)
+# By the end of a day the connections from before a removal are gone.
 KEPT = timedelta(days=1)
 
 

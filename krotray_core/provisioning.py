@@ -23,8 +23,9 @@ from krotray_core.xray.client import Add, Outcome, Remove, XrayClient
 log = logging.getLogger(__name__)
 
 BATCH = 500
-# Longer than a batch can take with every deadline of its calls used up.
-LEASE = timedelta(seconds=60)
+# Many times what a batch takes, and as long as a killed worker's people wait. One that does take longer is noticed when
+# it is recorded, and done over.
+LEASE = timedelta(seconds=20)
 LONGEST_PAUSE = timedelta(minutes=5)
 # After that long the rest is left to another call, so that no task runs into its time limit in the middle of a batch.
 BUDGET_SECONDS = 30.0
