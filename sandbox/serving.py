@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
+from types import FrameType
 
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -27,3 +30,18 @@ def serve_on(listening: socket.socket, app: Flask, *, verbose: bool = False) -> 
     handler = WSGIRequestHandler if verbose else QuietHandler
     with listening:  # the server works on a duplicate
         return make_server(host, port, app, threaded=True, request_handler=handler, fd=listening.fileno())
+
+
+def run_until_told(server: BaseWSGIServer) -> None:
+    """Serves until SIGTERM or SIGINT, then closes; for the main thread of a process."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        # shutdown() waits for the loop that this very thread is running.
+        threading.Thread(target=server.shutdown).start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    try:
+        server.serve_forever()
+    finally:
+        server.server_close()

@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import signal
 import sys
-import threading
-from types import FrameType
 
-from sandbox.serving import listen, serve_on
+from sandbox.serving import listen, run_until_told, serve_on
 
 from . import Config, create_app
 
@@ -30,17 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     app = create_app(Config(token=options.bot_token, mini_app_url=options.mini_app_url))
     server = serve_on(listening, app, verbose=options.verbose)
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        # shutdown() waits for the loop that this very thread is running.
-        threading.Thread(target=server.shutdown).start()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
     print(f"Telegram sandbox: TELEGRAM_API_URL={address}, chat {address}/", flush=True)
-    try:
-        server.serve_forever()
-    finally:
-        server.server_close()
+    run_until_told(server)
     return 0
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
-from types import FrameType
 
-from ..serving import listen, serve_on
+from ..serving import listen, run_until_told, serve_on
 from . import Config, create_app
 
 
@@ -41,17 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     server = serve_on(listening, app, verbose=options.verbose)
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        # shutdown() waits for the loop that this very thread is running.
-        threading.Thread(target=server.shutdown).start()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
     print(f"YooKassa sandbox: API {address}/v3, overview {address}/sandbox/", flush=True)
     try:
-        server.serve_forever()
+        run_until_told(server)
     finally:
-        server.server_close()
         app.extensions["yookassa_sandbox"].close()
     return 0
 
