@@ -20,7 +20,7 @@ from krotray_core.models import Base
 from sandbox.world import ROOT, World
 from tests.conftest import flask, run_flask
 
-TABLES = {"users", "servers", "subscriptions", "payments", "seats", "leases"}
+TABLES = {"users", "servers", "subscriptions", "payments", "seats", "leases", "plans", "refunds", "ledger", "notices"}
 
 # What PostgreSQL itself says about everything in a schema, in words that can be compared.
 DESCRIPTION = {
@@ -55,8 +55,14 @@ def migrated(engine: Engine, url: str) -> Engine:
     """With all tables, all of them empty."""
     flask("db", "upgrade", DATABASE_URL=url)
     with engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {', '.join(TABLES)}"))
+        _empty(connection)
     return engine
+
+
+def _empty(connection: Connection) -> None:
+    connection.execute(text("SET LOCAL session_replication_role = replica"))  # or the ledger's own trigger refuses
+    connection.execute(text(f"TRUNCATE {', '.join(TABLES)}"))
+    connection.execute(text("SET LOCAL session_replication_role = origin"))
 
 
 def tables(engine: Engine) -> set[str]:
@@ -171,6 +177,14 @@ PAYMENT = (
     "INSERT INTO payments (id, user_id, external_id, plan_code, months, days, amount_kopecks, currency, method, request)"
     " VALUES (gen_random_uuid(), 1, 'x', '1m', 1, 30, 10000, 'RUB', 'card', '{}')"
 )
+REFUND = (
+    "INSERT INTO refunds (id, payment_id, amount_kopecks, request)"
+    " SELECT gen_random_uuid(), id, 100, '{}' FROM payments LIMIT 1"
+)
+LINE = (
+    "INSERT INTO ledger (at, actor, subject, event, user_id, payment_id, status)"
+    " SELECT now(), 'user', 'payment', 'created', 1, id, 'pending' FROM payments LIMIT 1"
+)
 FORBIDDEN = {
     "two users of one Telegram id": "UPDATE users SET telegram_id = 1",
     "two payments of one external id": PAYMENT,
@@ -206,6 +220,21 @@ FORBIDDEN = {
     "a server removed under its seats": "DELETE FROM servers",
     "a user removed under a payment": "DELETE FROM users",
     "a subscription removed under a seat": "DELETE FROM subscriptions",
+    "more given back than was paid": "UPDATE payments SET refunded_kopecks = 10001",
+    "given back in full without saying so": "UPDATE payments SET refunded_kopecks = 10000",
+    "a refund of nothing": "UPDATE refunds SET amount_kopecks = 0",
+    "a refund in an unknown state": "UPDATE refunds SET status = 'sent'",
+    "a refund out of nowhere": "UPDATE refunds SET request = NULL",
+    "a refund that took no days": "UPDATE refunds SET status = 'succeeded'",
+    "two refunds in doubt": REFUND,
+    "a line of the ledger altered": "UPDATE ledger SET note = 'x'",
+    "a line of the ledger removed": "DELETE FROM ledger",
+    "the ledger emptied": "TRUNCATE ledger",
+    "a line about nothing": LINE.replace("'payment'", "'weather'"),
+    "a line about no payment": LINE.replace("payment_id, status", "note, status").replace(
+        " id, 'pending'", " NULL, 'pending'"
+    ),
+    "a line about a subscription without an end": LINE.replace("'payment'", "'subscription'"),
 }
 
 
@@ -215,8 +244,8 @@ def furnished(url: str) -> Iterator[Engine]:
     made = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
     flask("db", "upgrade", DATABASE_URL=url)
     with made.begin() as connection:
-        connection.execute(text(f"TRUNCATE {', '.join(TABLES)}"))
-        for statement in (PERSON, SERVER, SUBSCRIPTION, SEAT, PAYMENT):
+        _empty(connection)
+        for statement in (PERSON, SERVER, SUBSCRIPTION, SEAT, PAYMENT, REFUND, LINE):
             connection.execute(text(statement))
     yield made
     made.dispose()
@@ -226,6 +255,29 @@ def furnished(url: str) -> Iterator[Engine]:
 def test_the_database_itself_forbids(furnished: Engine, statement: str) -> None:
     with furnished.connect() as connection, pytest.raises(IntegrityError):
         connection.execute(text(statement))
+
+
+def test_what_was_there_before_the_ledger_opens_it(url: str, engine: Engine) -> None:
+    flask("db", "downgrade", "base", DATABASE_URL=url)
+    flask("db", "upgrade", "d5b64fee59f2", DATABASE_URL=url)
+    given_back = PAYMENT.replace("'x'", "'y'").replace("request)", "request, status, paid_at)")
+    with engine.begin() as connection:
+        for statement in (PERSON, SUBSCRIPTION, PAYMENT, given_back.replace("'{}'", "'{}', 'refunded', now()")):
+            connection.execute(text(statement))
+    flask("db", "upgrade", DATABASE_URL=url)
+    flask("ledger", "verify", DATABASE_URL=url)
+    with engine.connect() as connection:
+        lines = connection.execute(text("SELECT subject, status FROM ledger ORDER BY 1, 2")).all()
+        refunded = connection.scalars(text("SELECT refunded_kopecks FROM payments ORDER BY 1")).all()
+        codes = connection.scalars(text("SELECT code FROM plans ORDER BY 1")).all()
+    assert [tuple(line) for line in lines] == [
+        ("payment", "pending"),
+        ("payment", "refunded"),
+        ("subscription", "active"),
+        ("subscription", "active"),
+    ]
+    assert refunded == [0, 10_000]
+    assert codes == ["1m", "3m"]
 
 
 @pytest.fixture

@@ -1,31 +1,14 @@
-"""Tables and their constraints; no I/O. Times are timestamptz (aware, UTC), money is whole kopecks.
-
-The database itself keeps the promises that money and access rest on: see every CHECK and unique index below.
-"""
+"""Who may connect, until when, and where."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Computed, ForeignKey, Identity, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from krotray_core.db import Base
-
-
-class User(Base):
-    """A person in Telegram who has talked to us."""
-
-    __tablename__ = "users"
-
-    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    telegram_id: Mapped[int] = mapped_column(unique=True)
-    username: Mapped[str | None]
-    first_name: Mapped[str | None]
-    language_code: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Server(Base):
@@ -87,49 +70,6 @@ class Subscription(Base):
     # Paid, but no server has room: since then the days stand still.
     waiting_since: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class Payment(Base):
-    """One attempt to pay. Its id is also the Idempotence-Key and `metadata.payment_id` at YooKassa."""
-
-    __tablename__ = "payments"
-    __table_args__ = (
-        CheckConstraint("status IN ('pending', 'succeeded', 'canceled', 'refunded')", name="status"),
-        CheckConstraint("amount_kopecks > 0", name="amount_kopecks"),
-        CheckConstraint("days > 0 AND months > 0", name="length"),
-        CheckConstraint("method IN ('sbp', 'card')", name="method"),
-        CheckConstraint("(status IN ('succeeded', 'refunded')) = (paid_at IS NOT NULL)", name="paid_at"),
-        CheckConstraint("(flagged_at IS NULL) = (flag_reason IS NULL)", name="flag"),
-        Index("ix_payments_user_id", "user_id", "created_at"),
-        Index(
-            "ix_payments_open",
-            "next_check_at",
-            postgresql_where=text("status = 'pending' AND flagged_at IS NULL"),
-        ),
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
-    external_id: Mapped[str | None] = mapped_column(unique=True)
-    status: Mapped[str] = mapped_column(server_default=text("'pending'"))
-    # Sold with: a later change of prices does not reach into the past.
-    plan_code: Mapped[str]
-    months: Mapped[int]
-    days: Mapped[int]
-    amount_kopecks: Mapped[int]
-    currency: Mapped[str]
-    method: Mapped[str]
-    # The exact body that was (or will be) sent, so that it can be sent again with the same key.
-    request: Mapped[dict[str, Any]]
-    confirmation_url: Mapped[str | None]
-    cancel_reason: Mapped[str | None]
-    # A success that we must not honour (another amount, currency or shop) waits here for a person.
-    flagged_at: Mapped[datetime | None]
-    flag_reason: Mapped[str | None]
-    # When the sweep should ask YooKassa next.
-    next_check_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    paid_at: Mapped[datetime | None]
 
 
 class Seat(Base):

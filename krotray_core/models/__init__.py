@@ -1,0 +1,11 @@
+"""Tables and their constraints; no I/O. Times are timestamptz (aware, UTC), money is whole kopecks.
+
+The database itself keeps the promises that money and access rest on: see every CHECK and unique index here.
+"""
+
+from krotray_core.db import Base
+from krotray_core.models.access import Lease, Seat, Server, Subscription
+from krotray_core.models.money import Entry, Payment, Plan, Refund
+from krotray_core.models.people import Notice, User
+
+__all__ = ["Base", "Entry", "Lease", "Notice", "Payment", "Plan", "Refund", "Seat", "Server", "Subscription", "User"]
