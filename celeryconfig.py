@@ -45,6 +45,7 @@ task_routes = {
     "krotray_tasks.money.*": {"queue": "money"},
     "krotray_tasks.access.converge": {"queue": "access"},
     "krotray_tasks.access.*": {"queue": "care"},
+    "krotray_tasks.notices.*": {"queue": "care"},
 }
 
 beat_scheduler = "krotray_tasks.beat:LeasedScheduler"
@@ -58,7 +59,10 @@ def _every(task: str, seconds: float) -> dict:
 beat_schedule = {
     "expire what has run out": _every("access.expire_due", _s.expiry_sweep_seconds),
     "settle open payments": _every("money.sweep_payments", _s.settle_sweep_seconds),
+    # Asked more often than it is done: a beat that was away for an hour must not cost a day.
+    "compare payments with YooKassa": _every("money.reconcile", min(_s.reconcile_seconds, 1800)),
     "repair dirty seats": _every("access.repair", _s.repair_seconds),
     "watch the servers": _every("access.watch", _s.watch_seconds),
     "audit the servers": _every("access.audit_all", _s.audit_seconds),
+    "tell what there is to tell": _every("notices.send_due", _s.notices_seconds),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -10,6 +11,8 @@ from flask import Request
 from krotray_core.settings import IPNetwork
 
 Address = IPv4Address | IPv6Address
+
+_DRESSED = re.compile(r"\[(?P<ipv6>[^]]+)\](:[0-9]{1,5})?|(?P<ipv4>[^:]+):[0-9]{1,5}")
 
 
 def client_address(request: Request, trusted: Iterable[IPNetwork]) -> Address | None:
@@ -35,12 +38,9 @@ def _forwarded(request: Request) -> list[str]:
 def _parse(text: str) -> Address | None:
     """An address as proxies write it, with brackets and a port too; an IPv4-mapped IPv6 address is the IPv4 one."""
     text = text.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    dressed = _DRESSED.fullmatch(text)
     try:
-        address = ip_address(text)
+        address = ip_address(dressed["ipv6"] or dressed["ipv4"] if dressed else text)
     except ValueError:
         return None
     if isinstance(address, IPv6Address) and address.ipv4_mapped:

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from flask import Flask
+from typing import Any
+
+from flask import Flask, Request
 from flask_cors import CORS
 from flask_migrate import Migrate
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from krotray_api import auth, cli, headers, me, miniapp, openapi, payments, plans, problems, service, sub, webhook
+from krotray_api import (
+    auth,
+    cli,
+    headers,
+    limits,
+    me,
+    miniapp,
+    openapi,
+    payments,
+    plans,
+    problems,
+    service,
+    sub,
+    webhook,
+)
 from krotray_core import db, logs, models, settings
 
 LARGEST_BODY = 64 * 1024
+
+
+class _Request(Request):
+    """Refuses a body that is too large also where it comes in chunks: Werkzeug would cut it off there and say nothing."""
+
+    def get_data(self, *args: Any, **options: Any) -> Any:
+        data = super().get_data(*args, **options)
+        if len(data) > LARGEST_BODY:
+            raise RequestEntityTooLarge
+        return data
 
 
 class _Tables:
@@ -24,7 +51,8 @@ def create_app() -> Flask:
     s = settings.get()
     logs.configure()
     app = Flask("krotray_api", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    app.request_class = _Request
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY + 1  # one more, to be able to tell
     app.json.ensure_ascii = False
     app.json.sort_keys = False
     Migrate(app, _Tables(), directory="migrations", render_as_batch=False)
@@ -37,6 +65,7 @@ def create_app() -> Flask:
     )
     problems.install(app)
     headers.install(app)
+    limits.install(app)
     for module in (plans, me, payments, webhook, openapi, sub, service, miniapp):
         app.register_blueprint(module.blueprint)
     cli.install(app)

@@ -7,9 +7,9 @@ from uuid import UUID
 from flask import Blueprint
 from pydantic import ValidationError
 
-from krotray_api import auth, bodies
+from krotray_api import auth, bodies, limits
 from krotray_api.schemas import CreatePayment, PaymentCreated, PaymentOut, answer
-from krotray_core import billing
+from krotray_core import billing, checkout
 from krotray_core.errors import Invalid, NotFound
 from krotray_tasks import money
 
@@ -17,15 +17,16 @@ blueprint = Blueprint("payments", __name__, url_prefix="/api/payments")
 
 
 @blueprint.post("/create")
+@limits.on_create
 def create() -> tuple[dict[str, object], int]:
-    """A new payment and the address to pay it at."""
+    """A payment and the address to pay it at: a new one, or the one that was opened minutes ago for the same thing."""
     user = auth.current_user()
     try:
         wanted = CreatePayment.model_validate(bodies.json_body())
     except ValidationError as error:
         wrong = sorted({str(fault["loc"][0]) if fault["loc"] else "body" for fault in error.errors()})
         raise Invalid(f"missing or malformed: {', '.join(wrong)}") from None
-    payment = billing.start(user.id, wanted.tariff, wanted.method)
+    payment = checkout.start(user.id, wanted.tariff, wanted.method, wanted.email)
     return answer(PaymentCreated(payment_id=payment.id, confirmation_url=payment.confirmation_url)), 201
 
 
@@ -36,11 +37,12 @@ def show(payment_id: str) -> dict[str, object]:
 
 
 @blueprint.post("/<payment_id>/check")
+@limits.on_check
 def check(payment_id: str) -> dict[str, object]:
     """ "I have paid": has a worker ask YooKassa soon, and answers with what is known so far."""
     payment = billing.of_user(auth.current_user().id, _id(payment_id))
     if payment.status == "pending":
-        money.settle.enqueue(str(payment.id))
+        money.settle.enqueue(str(payment.id), "user")
     return answer(PaymentOut.of(payment))
 
 

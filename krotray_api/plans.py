@@ -12,5 +12,5 @@ blueprint = Blueprint("plans", __name__)
 
 @blueprint.get("/api/plans")
 def index() -> dict[str, object]:
-    """All tariffs; no login needed."""
-    return answer(PlansOut(plans=[PlanOut.of(plan) for plan in plans.PLANS]))
+    """The tariffs on sale; no login needed."""
+    return answer(PlansOut(plans=[PlanOut.of(plan) for plan in plans.on_sale()]))

@@ -41,6 +41,13 @@ def problem(status: int, code: str, detail: str) -> Response:
     return Response(json.dumps(body), status, mimetype="application/problem+json")
 
 
+def too_many_requests(seconds: int) -> Response:
+    """429: come back after so many seconds."""
+    answer = problem(HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", f"Too often: please try again in {seconds} s.")
+    answer.headers["Retry-After"] = str(seconds)
+    return answer
+
+
 def install(app: Flask) -> None:
     """Has every error of the application answered by `problem`."""
     app.register_error_handler(errors.KrotRayError, _ours)

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from krotray_core import money
 from krotray_core.cabinet import Cabinet, State
-from krotray_core.models import Payment, User
-from krotray_core.plans import CURRENCY, Plan
+from krotray_core.models import Payment, Plan, User
+from krotray_core.plans import CURRENCY
 
 
 class PlanOut(BaseModel):
@@ -110,6 +110,7 @@ class CreatePayment(BaseModel):
 
     tariff: str
     method: str
+    email: str | None = Field(None, max_length=320, description="Where the receipt goes; kept for the next time")
 
 
 class PaymentCreated(BaseModel):
@@ -132,6 +133,7 @@ class PaymentOut(BaseModel):
     paid_at: datetime | None
     confirmation_url: str | None
     cancel_reason: str | None
+    refunded_amount: str = Field(description="How much of it has gone back")
 
     @classmethod
     def of(cls, payment: Payment) -> PaymentOut:
@@ -147,6 +149,7 @@ class PaymentOut(BaseModel):
             paid_at=payment.paid_at,
             confirmation_url=payment.confirmation_url if payment.status == "pending" else None,
             cancel_reason=payment.cancel_reason,
+            refunded_amount=money.to_text(payment.refunded_kopecks),
         )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from flask import Blueprint, Response, abort, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from krotray_api import addresses, bodies, problems
+from krotray_api import addresses, bodies, limits, problems
 from krotray_core import billing, settings, yookassa
 from krotray_tasks import money
 
@@ -18,22 +18,23 @@ blueprint = Blueprint("webhook", __name__)
 
 
 @blueprint.post("/api/payments/webhook")
+@limits.on_webhook
 def receive() -> Response:
     """Notes the hint and wakes a worker. 200 noted, 400 not a notification, 403 not YooKassa's address, 503 not noted."""
     s = settings.get()
     if not addresses.within(addresses.client_address(request, s.trusted_proxies), s.yookassa_networks):
         abort(403, "not an address of YooKassa's")
-    external_id, ours = _hint(bodies.json_body())
-    if external_id is None:
+    told = _told(bodies.json_body())
+    if told is None:
         return _noted()  # about something that is no payment
     try:
-        payment_id = billing.note_hint(external_id, ours)
+        hint = billing.note_hint(told.external_id, told.event, told.ours)
     except SQLAlchemyError as error:
         log.error("a notification could not be noted: %s", type(error).__name__)  # noqa: TRY400 - its text may quote data
         return problems.problem(503, "not_noted", "please send it again")
-    if payment_id is not None:
-        money.settle.enqueue(str(payment_id))
-    elif not money.settle_external.enqueue(external_id):
+    if hint.look is not None:
+        money.settle.enqueue(str(hint.look), "webhook")
+    elif not hint.known and not money.settle_external.enqueue(told.external_id):
         return problems.problem(503, "not_noted", "please send it again")
     return _noted()
 
@@ -42,21 +43,31 @@ def _noted() -> Response:
     return Response('{"status": "noted"}', mimetype="application/json")
 
 
-def _hint(body: Any) -> tuple[str | None, UUID | None]:
-    """YooKassa's id of the payment that a notification is about, and our own id if it names one. Aborts with 400."""
+class _Told(NamedTuple):
+    """What a notification claims: something happened to YooKassa's payment `external_id`, which may be ours by the id `ours`."""
+
+    event: str
+    external_id: str
+    ours: UUID | None
+
+
+def _told(body: Any) -> _Told | None:
+    """The claim of a notification; None when it is about something that we do not sell. Aborts with 400."""
     if not isinstance(body, dict) or body.get("type") != "notification" or not isinstance(body.get("event"), str):
         abort(400, "not a notification")
     thing = body.get("object")
     if not isinstance(thing, dict):
         abort(400, "not a notification: no object")
-    kind = body["event"].partition(".")[0]
+    event = body["event"]
+    kind = event.partition(".")[0]
     if kind not in ("payment", "refund"):
-        return None, None
+        return None
     external_id = thing.get("payment_id" if kind == "refund" else "id")
     if not isinstance(external_id, str) or not yookassa.ID.fullmatch(external_id):
         abort(400, "not a notification: no payment id")
     metadata = thing.get("metadata")
     try:
-        return external_id, UUID(metadata["payment_id"])  # type: ignore[index]
+        ours = UUID(metadata["payment_id"])  # type: ignore[index]
     except (TypeError, KeyError, ValueError, AttributeError):
-        return external_id, None
+        ours = None
+    return _Told(event, external_id, ours)

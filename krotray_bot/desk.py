@@ -21,10 +21,10 @@ from krotray_bot import words as languages
 from krotray_bot.apologies import apology
 from krotray_bot.talk import Screen, Talk
 from krotray_bot.words import Words
-from krotray_core import billing, cabinet, clock, plans, settings, users
+from krotray_core import billing, cabinet, checkout, clock, plans, settings, users
 from krotray_core.cabinet import Cabinet
-from krotray_core.errors import GatewayUnavailable, Invalid, NotFound
-from krotray_core.models import Payment, User
+from krotray_core.errors import GatewayUnavailable, Invalid, NotFound, UnknownPlan
+from krotray_core.models import Payment, Plan, User
 from krotray_core.users import Person
 from krotray_tasks import money
 
@@ -72,7 +72,7 @@ class Desk:
         """Has the library call us, for private chats only: a key has no place in a group."""
         for command, action in (
             ("start", self._home),
-            ("buy", lambda visit: Reply(screens.tariffs(visit.words))),
+            ("buy", self._tariffs),
             ("key", self._key),
             ("help", lambda visit: Reply(screens.help_page(visit.words))),
         ):
@@ -111,11 +111,13 @@ class Desk:
         words = visit.words
         match data.split(":"):
             case ["buy"]:
-                reply = Reply(screens.tariffs(words))
-            case ["plan", code]:
-                reply = Reply(screens.methods(words, plans.find(code)))
-            case ["pay", code, method]:
-                reply = Reply(screens.to_pay(words, self._payment(visit, code, method)))
+                reply = self._tariffs(visit)
+            case ["plan", code, seen]:
+                reply = Reply(screens.methods(words, _as_seen(code, seen)))
+            case ["pay", code, seen, method]:
+                reply = Reply(screens.to_pay(words, self._payment(visit, code, seen, method)))
+            case ["plan" | "pay", *_]:  # of earlier versions: nobody knows what price stood there
+                reply = self._tariffs(visit)
             case ["check", payment_id]:
                 reply = self._check(visit, payment_id)
             case ["key"]:
@@ -129,9 +131,12 @@ class Desk:
     def _guarded(self, visit: Visit, action: Callable[[Visit], Reply], *, again: str) -> Reply:
         """The action's reply; instead of an exception one that says what happened to the money and what to do."""
         try:
-            return action(visit)
-        except Invalid:  # a tariff or a way to pay that we no longer offer: here is what we do
-            return Reply(screens.tariffs(visit.words))
+            try:
+                return action(visit)
+            except UnknownPlan:  # withdrawn, or sold at another price or length by now
+                return self._tariffs(visit, changed=True)
+            except Invalid:  # a way to pay that we no longer offer: here is what we do
+                return self._tariffs(visit)
         except Exception as error:
             text = apology(error, visit.words, buying=again.startswith("pay:"))
             if again.startswith("check:"):  # a new face would take away the button to pay with
@@ -161,21 +166,27 @@ class Desk:
         seen = cabinet.of_user(visit.user().id)
         return Reply(screens.key(visit.words, seen, clock.now(), _payable(seen)))
 
-    def _payment(self, visit: Visit, code: str, method: str) -> Payment:
+    def _tariffs(self, visit: Visit, *, changed: bool = False) -> Reply:
+        return Reply(screens.tariffs(visit.words, plans.on_sale(), changed=changed))
+
+    def _payment(self, visit: Visit, code: str, seen: str, method: str) -> Payment:
         """The payment that this press is about: one just like it that can still be paid, or a new one.
 
         So a press that is handled twice (two taps, a crash in between) leads to one address, and nobody pays twice.
+        Raises UnknownPlan when the tariff is not sold as it was seen.
         """
-        user, plan = visit.user(), plans.find(code)
+        user = visit.user()
         begun = _payable(cabinet.of_user(user.id))
         if (
             begun
             and begun.confirmation_url
-            and (begun.plan_code, begun.amount_kopecks, begun.method) == (plan.code, plan.amount_kopecks, method)
+            and (begun.plan_code, screens.terms(begun), begun.method) == (code, seen, method)
             and clock.now() - begun.created_at < REUSABLE
         ):
             return begun
-        payment = billing.start(user.id, code, method)
+        payment = checkout.start(user.id, _as_seen(code, seen).code, method)
+        if screens.terms(payment) != seen:  # changed between these two lines: nobody is sent to pay it
+            raise UnknownPlan("the tariff has just changed")
         if not payment.confirmation_url:
             raise GatewayUnavailable("YooKassa gave no address to pay at")
         return payment
@@ -188,6 +199,13 @@ class Desk:
             money.settle.enqueue(str(payment.id))
             return Reply(toast=visit.words.not_seen_yet)
         return Reply(screens.checked(visit.words, payment, cabinet.of_user(user.id), clock.now()))
+
+
+def _as_seen(code: str, seen: str) -> Plan:
+    plan = plans.find(code)
+    if screens.terms(plan) != seen:
+        raise UnknownPlan("not sold at this price or length any more")
+    return plan
 
 
 def _payable(seen: Cabinet) -> Payment | None:

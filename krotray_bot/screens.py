@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 from urllib.parse import urlsplit
@@ -12,8 +13,7 @@ from krotray_bot.talk import Screen
 from krotray_bot.words import Words
 from krotray_core import money, plans
 from krotray_core.cabinet import Cabinet
-from krotray_core.models import Payment
-from krotray_core.plans import Plan
+from krotray_core.models import Payment, Plan
 
 LONGEST_COPY = 256  # characters in a copy button
 
@@ -39,16 +39,24 @@ def menu(words: Words, mini_app_url: str) -> list[Row]:
     return [*filter(None, rows), [_press(words.my_key, "key"), _press(words.help, "help")]]
 
 
-def tariffs(words: Words) -> Screen:
-    """What is on sale."""
-    rows = [[_press(_plan_label(words, plan), f"plan:{plan.code}")] for plan in plans.PLANS]
-    return Screen(words.choose_plan, [*rows, [_press(words.menu, "home")]])
+def terms(sold: Plan | Payment) -> str:
+    """What somebody saw of a tariff, for the button under it: at another price or length it is not what they chose."""
+    return f"{sold.months}-{sold.days}-{sold.amount_kopecks}"
+
+
+def tariffs(words: Words, on_sale: Sequence[Plan], *, changed: bool = False) -> Screen:
+    """What is on sale; `changed` when it is not what the person pressed on."""
+    rows = [[_press(_plan_label(words, plan, on_sale), f"plan:{plan.code}:{terms(plan)}")] for plan in on_sale]
+    text = words.choose_plan
+    if not on_sale:
+        rows, text = [[_press(words.my_key, "key")]], words.nothing_on_sale
+    return Screen(f"{words.plans_changed}\n\n{text}" if changed else text, [*rows, [_press(words.menu, "home")]])
 
 
 def methods(words: Words, plan: Plan) -> Screen:
     """How to pay for a tariff."""
     text = words.choose_method.format(months=words.months(plan.months), price=money.to_rubles(plan.amount_kopecks))
-    rows = [[_press(words.methods[method], f"pay:{plan.code}:{method}")] for method in plans.METHODS]
+    rows = [[_press(words.methods[method], f"pay:{plan.code}:{terms(plan)}:{method}")] for method in plans.METHODS]
     return Screen(text, [*rows, [_press(words.back, "buy")]])
 
 
@@ -138,9 +146,9 @@ def _cabinet(words: Words, mini_app_url: str) -> Row:
     return [InlineKeyboardButton(words.open_cabinet, url=mini_app_url)] if "." in (parts.hostname or "") else []
 
 
-def _plan_label(words: Words, plan: Plan) -> str:
+def _plan_label(words: Words, plan: Plan, on_sale: Sequence[Plan]) -> str:
     label = words.plan.format(months=words.months(plan.months), price=money.to_rubles(plan.amount_kopecks))
-    shortest = min(plans.PLANS, key=lambda other: other.months)
+    shortest = min(on_sale, key=lambda other: other.months)
     saved = shortest.amount_kopecks * plan.months // shortest.months - plan.amount_kopecks
     return label + (words.saving.format(price=money.to_rubles(saved)) if saved > 0 else "")
 

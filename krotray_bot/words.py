@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from krotray_bot import speech
+from krotray_core import speech
 
 COMMANDS = ("start", "buy", "key", "help")
 DEFAULT_LANGUAGE = "en"  # what Telegram shows to everybody whose language is not named below
-# Languages whose speakers read Russian more readily than English.
-_READ_RUSSIAN = frozenset({"ru", "uk", "be", "kk", "ky", "uz", "tg", "tt", "ba", "hy", "az"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +41,8 @@ class Words:
     greeting: str
     not_understood: str
     choose_plan: str
+    nothing_on_sale: str
+    plans_changed: str
     plan: str
     saving: str
     choose_method: str
@@ -95,6 +95,8 @@ RU = Words(
     greeting="Здравствуйте, {name}. Это <b>KrotRay</b> — крот, который роет вам тоннель к свободному интернету.",
     not_understood="Я понимаю кнопки и команды. Выберите, что нужно:",
     choose_plan="На сколько подключить? Если подписка уже идёт, дни добавятся к ней, а ключ останется прежним.",
+    nothing_on_sale="Сейчас ничего не продаётся. Подписка, которая уже идёт, работает как прежде. Загляните чуть позже.",
+    plans_changed="Тарифы изменились, деньги не списаны.",
     plan="{months} — {price}",
     saving=" · выгода {price}",
     choose_method="<b>{months}, {price}</b>\nКак вам удобнее заплатить?",
@@ -156,6 +158,8 @@ EN = Words(
     greeting="Hello, {name}. This is <b>KrotRay</b>, the mole who digs you a tunnel to the open internet.",
     not_understood="I understand buttons and commands. Please choose:",
     choose_plan="For how long? If you already have days, these are added to them, and your key stays the same.",
+    nothing_on_sale="Nothing is on sale at the moment. A subscription that runs works as before. Please look in a little later.",
+    plans_changed="Our plans have changed, no money was taken.",
     plan="{months} — {price}",
     saving=" · you save {price}",
     choose_method="<b>{months}, {price}</b>\nHow would you like to pay?",
@@ -200,5 +204,4 @@ LANGUAGES = {"en": EN, "ru": RU}
 
 def of(language_code: str | None) -> Words:
     """The words for a Telegram user; Russian where the language is not known."""
-    language = (language_code or "ru").lower().partition("-")[0]
-    return RU if language in _READ_RUSSIAN else EN
+    return RU if speech.reads_russian(language_code) else EN

@@ -1,7 +1,7 @@
-"""Money: payments are started here, and `settle` is the one door through which they count.
+"""Money in: payments are started here, and `settle` is the one door through which they count.
 
 A webhook, a "check payment" button and the sweep are only hints that call the same door; it asks YooKassa and applies what it
-hears exactly once.
+hears exactly once. Money that goes back is the affair of `refunds`, under the same row lock.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, literal_column, or_, select
 from sqlalchemy.orm import Session
 
-from krotray_core import clock, money, plans, settings, subscriptions, yookassa
+from krotray_core import clock, ledger, notices, refunds, settings, subscriptions, yookassa
 from krotray_core.db import transaction
 from krotray_core.errors import GatewayDenied, GatewayError, NotFound
 from krotray_core.models import Payment
@@ -23,15 +23,16 @@ from krotray_core.yookassa import Found
 
 log = logging.getLogger(__name__)
 
-PAYMENT_METHOD_TYPES = {"sbp": "sbp", "card": "bank_card"}
 SWEEP_BATCH = 200
 
-# The first request goes out right after the row is written; until then the sweep keeps its hands off.
-CREATION_GRACE = timedelta(seconds=20)
 # YooKassa remembers an Idempotence-Key for 24 hours; repeating later would make a second payment.
 KEY_LIFETIME = timedelta(hours=23)
 # An unpaid payment lives one hour there; until then the payer may pay at any moment.
 PAYABLE = timedelta(minutes=75)
+# Money that we may not honour waits for a person; now and then we look whether it has gone back.
+FLAGGED_PAUSE = timedelta(hours=1)
+
+COUNTED = ("succeeded", "refunded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,45 +43,12 @@ class Settled:
     servers: frozenset[int] = frozenset()
 
 
-def start(user_id: int, plan_code: str, method: str) -> Payment:
-    """A new payment of this user, with the `confirmation_url` to pay at.
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What became of a notification: `known` tells whether it is about a payment of ours, `look` which one to settle, if any."""
 
-    Raises UnknownPlan, UnknownMethod; GatewayError when YooKassa refuses; GatewayUnavailable when it is away. In the last
-    case the payment stays: the sweep repeats the request with the same key.
-    """
-    plan = plans.find(plan_code)
-    plans.check_method(method)
-    now = clock.now()
-    payment = Payment(
-        id=uuid.uuid4(),
-        user_id=user_id,
-        status="pending",
-        plan_code=plan.code,
-        months=plan.months,
-        days=plan.days,
-        amount_kopecks=plan.amount_kopecks,
-        currency=plans.CURRENCY,
-        method=method,
-        created_at=now,
-        next_check_at=now + CREATION_GRACE,
-    )
-    payment.request = {
-        "amount": {"value": money.to_text(plan.amount_kopecks), "currency": plans.CURRENCY},
-        "capture": True,
-        "confirmation": {"type": "redirect", "return_url": settings.get().payment_return_url},
-        "description": f"KrotRay, {plan.days} дней",
-        "metadata": {"payment_id": str(payment.id)},
-        "payment_method_data": {"type": PAYMENT_METHOD_TYPES[method]},
-    }
-    with transaction() as session:
-        session.add(payment)
-    try:
-        found = yookassa.create(payment.request, str(payment.id))
-    except GatewayError as error:
-        log.warning("payment %s was refused at creation: %s", payment.id, error)
-        _cancel(payment.id, "not_created")
-        raise
-    return _apply(payment.id, found).payment
+    known: bool
+    look: UUID | None = None
 
 
 def settle(payment_id: UUID) -> Settled:
@@ -89,58 +57,91 @@ def settle(payment_id: UUID) -> Settled:
     Raises NotFound; GatewayUnavailable (try again), GatewayError.
     """
     payment = find(payment_id)
-    if payment.status in ("succeeded", "refunded"):
+    if payment.status in COUNTED and payment.hinted_at is None:
         return Settled(payment)
-    if payment.external_id is not None:
-        return _apply(payment.id, yookassa.fetch(payment.external_id))
-    return _create_again(payment)
+    if payment.external_id is None:
+        return create(payment)
+    return _apply(payment, yookassa.fetch(payment.external_id))
 
 
 def settle_external(external_id: str) -> Settled:
     """The same, by YooKassa's id: for a webhook that came before we had stored that id. Raises as `settle` does."""
     found = yookassa.fetch(external_id)
     try:
-        payment_id = UUID(found.payment_id or "")
+        payment = find(UUID(found.payment_id or ""))
     except ValueError:
         raise NotFound("a payment at YooKassa that did not come from here") from None
-    return _apply(payment_id, found)
+    return _apply(payment, found)
 
 
-def note_hint(external_id: str, ours: UUID | None = None) -> UUID | None:
-    """Something may have happened to a payment: the next sweep asks about it, also when we believed it dead.
+def create(payment: Payment) -> Settled:
+    """Sends (or sends again) the request of a payment that has no external id yet: the same key and body, the same payment.
+
+    Raises GatewayUnavailable (unknown what happened: the sweep repeats it), GatewayDenied; any other refusal cancels it.
+    """
+    if clock.now() - payment.created_at > KEY_LIFETIME:
+        # Nobody was ever given an address to pay at. Should money have come all the same, the webhook still counts it.
+        return Settled(cancel(payment.id, "not_created"))
+    try:
+        found = yookassa.create(payment.request, str(payment.id))
+    except GatewayDenied:
+        raise  # says nothing about this payment: it waits until our login works again
+    except GatewayError as error:
+        log.warning("payment %s was refused at creation: %s", payment.id, error)
+        return Settled(cancel(payment.id, "not_created"))
+    return _apply(payment, found)
+
+
+def cancel(payment_id: UUID, reason: str) -> Payment:
+    """Gives up a payment that YooKassa never made; one that it did make is left as it is. Returns it as it stands."""
+    with transaction() as session:
+        payment = session.get_one(Payment, payment_id, with_for_update=True)
+        if payment.status == "pending" and payment.external_id is None:
+            payment.status, payment.cancel_reason = "canceled", reason
+            ledger.payment(session, payment, "canceled", clock.now(), note=reason)
+        return payment
+
+
+def note_hint(external_id: str, event: str, ours: UUID | None = None) -> Hint:
+    """A notification says that something has happened to a payment: the next sweep asks, also when we believed it dead.
 
     `external_id` is YooKassa's id; `ours`, if the notification names it, finds a payment whose external id is not stored yet.
-    Returns our id of it, or None where we know no such payment.
+    Copies of what we know already (a success that has counted, a cancellation) wake nobody.
     """
     known = or_(Payment.external_id == external_id, and_(Payment.id == ours, Payment.external_id.is_(None)))
     with transaction() as session:
         payment = session.scalars(select(Payment).where(known).with_for_update()).first()
         if payment is None:
-            return None
+            return Hint(known=False)
+        told = (*COUNTED, "canceled") if event == "payment.canceled" else COUNTED
+        if payment.status in told and event.startswith("payment."):
+            return Hint(known=True)
+        payment.hinted_at = clock.now()
         payment.next_check_at = payment.created_at  # before all that merely wait for their turn
-        if payment.status == "canceled":
-            payment.status = "pending"
-        return payment.id
+        return Hint(known=True, look=payment.id)
 
 
 def claim_open() -> list[UUID]:
-    """Payments without an end that it is time to ask about, oldest hint first; each is claimed until the next sweep or longer."""
+    """Payments that it is time to ask about, oldest hint first; each is claimed until the next sweep or longer."""
     now = clock.now()
     with transaction() as session:
         claimed = session.scalars(
             select(Payment)
-            .where(Payment.status == "pending", Payment.flagged_at.is_(None), Payment.next_check_at <= now)
+            .where(
+                or_(Payment.status == literal_column("'pending'"), Payment.hinted_at.is_not(None)),
+                Payment.next_check_at <= now,
+            )
             .order_by(Payment.next_check_at)
             .limit(SWEEP_BATCH)
             .with_for_update(skip_locked=True)
         ).all()
         for payment in claimed:
-            payment.next_check_at = now + _pause(now - payment.created_at)
+            payment.next_check_at = now + (FLAGGED_PAUSE if payment.flagged_at else pause(now - payment.created_at))
         return [payment.id for payment in claimed]
 
 
-def _pause(age: timedelta) -> timedelta:
-    """Every sweep while the payment can still be paid, then less and less often."""
+def pause(age: timedelta) -> timedelta:
+    """How long the sweep leaves a payment alone: not at all while it can still be paid, then longer and longer."""
     return timedelta(seconds=settings.get().settle_sweep_seconds / 2) if age < PAYABLE else age / 20
 
 
@@ -172,69 +173,73 @@ def latest(*, status: str | None = None, flagged: bool = False, limit: int = 50)
         return list(session.scalars(statement))
 
 
-def _create_again(payment: Payment) -> Settled:
-    """We never heard how the first request ended. The same key and body lead to the same payment at YooKassa."""
-    if clock.now() - payment.created_at > KEY_LIFETIME:
-        # Nobody was ever given an address to pay at. Should money have come all the same, the webhook still counts it.
-        return Settled(_cancel(payment.id, "not_created"))
-    try:
-        found = yookassa.create(payment.request, str(payment.id))
-    except GatewayDenied:
-        raise  # says nothing about this payment: it waits until our login works again
-    except GatewayError as error:
-        log.warning("payment %s was refused at the second try: %s", payment.id, error)
-        return Settled(_cancel(payment.id, "not_created"))
-    return _apply(payment.id, found)
-
-
-def _cancel(payment_id: UUID, reason: str) -> Payment:
-    with transaction() as session:
-        payment = session.get_one(Payment, payment_id, with_for_update=True)
-        if payment.status == "pending" and payment.external_id is None:
-            payment.status, payment.cancel_reason = "canceled", reason
-        return payment
-
-
-def _apply(payment_id: UUID, found: Found) -> Settled:
+def _apply(seen: Payment, found: Found) -> Settled:
     """Brings our row in line with what YooKassa said, all in one transaction: the state, the days, the seat."""
+    back = refunds.look(seen, found)
     now = clock.now()
     with transaction() as session:
-        payment = session.get(Payment, payment_id, with_for_update=True)
-        if payment is None:
-            raise NotFound("no such payment")
-        if payment.status in ("succeeded", "refunded"):
-            return Settled(payment)
+        payment = session.get_one(Payment, seen.id, with_for_update=True)
         if payment.external_id is None:
             payment.external_id = found.external_id
             payment.next_check_at = now
-        if payment.external_id != found.external_id and found.status != "succeeded":
-            return Settled(
-                payment
-            )  # somebody made another payment with our metadata; only money in it would concern us
-        payment.confirmation_url = found.confirmation_url or payment.confirmation_url
-        match found.status:
-            case "succeeded":
-                return Settled(payment, frozenset(_succeed(session, payment, found, now)))
-            case "canceled" if payment.status == "pending":
-                payment.status = "canceled"
-                payment.cancel_reason = found.cancel_reason or "unknown"
-        return Settled(payment)
+        if payment.external_id != found.external_id:
+            _count_stranger(session, payment, found, now)
+            return Settled(payment)
+        if payment.hinted_at == seen.hinted_at:  # a later hint may know of something later
+            payment.hinted_at = None
+        servers: set[int] = set()
+        if payment.status not in COUNTED:
+            payment.confirmation_url = found.confirmation_url or payment.confirmation_url
+            if found.status == "succeeded":
+                servers |= _succeed(session, payment, found, now)
+            elif found.status == "canceled" and payment.status == "pending":
+                payment.status, payment.cancel_reason = "canceled", found.cancel_reason or "unknown"
+                ledger.payment(session, payment, "canceled", now, note=payment.cancel_reason)
+        if payment.status in COUNTED:
+            for refund in back:
+                servers |= refunds.apply(session, payment, refund, now)
+        return Settled(payment, frozenset(servers))
+
+
+def _count_stranger(session: Session, payment: Payment, found: Found, now: datetime) -> None:
+    """Another payment at YooKassa with our metadata: not ours to honour, but money in it is somebody's."""
+    if found.status == "succeeded" and found.refunded_kopecks < found.amount_kopecks:
+        _flag(session, payment, f"paid a second time: {found.external_id}", now)
 
 
 def _succeed(session: Session, payment: Payment, found: Found, now: datetime) -> set[int]:
     """The money is there: it counts, unless it is not the money that was asked for."""
     fault = _mismatch(payment, found)
+    if fault and found.refunded_kopecks >= found.amount_kopecks:  # it has gone back to where it came from
+        payment.flagged_at = payment.flag_reason = None
+        if payment.status == "pending":
+            payment.status, payment.cancel_reason = "canceled", "returned"
+            ledger.payment(session, payment, "canceled", now, note=fault)
+        return set()
     if fault:
-        log.error("payment %s is NOT honoured: %s", payment.id, fault)
-        payment.flagged_at, payment.flag_reason = payment.flagged_at or now, fault
+        _flag(session, payment, fault, now)
         return set()
     payment.flagged_at = payment.flag_reason = payment.cancel_reason = None
     payment.paid_at = found.captured_at or now
-    if found.refunded_kopecks >= payment.amount_kopecks:  # paid and given back before we ever counted it
-        payment.status = "refunded"
-        return set()
     payment.status = "succeeded"
-    return subscriptions.extend(session, payment.user_id, days=payment.days, months=payment.months, now=now).servers
+    ledger.payment(session, payment, "succeeded", now, kopecks=payment.amount_kopecks)
+    changed = subscriptions.extend(
+        session, payment.user_id, days=payment.days, months=payment.months, now=now, payment_id=payment.id
+    )
+    return changed.servers
+
+
+def _flag(session: Session, payment: Payment, fault: str, now: datetime) -> None:
+    """Money that we must not honour: a person has to look."""
+    if payment.flag_reason == fault:
+        return
+    log.error("payment %s is NOT honoured: %s", payment.id, fault)
+    payment.flagged_at, payment.flag_reason = payment.flagged_at or now, fault
+    payment.next_check_at = now + FLAGGED_PAUSE
+    ledger.payment(session, payment, "flagged", now, note=fault)
+    key = f"flagged:{uuid.uuid5(payment.id, fault)}"
+    data = {"payment_id": str(payment.id), "reason": fault}
+    notices.tell_admins(session, kind="payment_flagged", key=key, data=data, now=now)
 
 
 def _mismatch(payment: Payment, found: Found) -> str | None:

@@ -45,10 +45,28 @@ class UnknownMethod(Invalid):
     code = "unknown_method"
 
 
+class EmailRequired(Invalid):
+    """The shop sends receipts, and we do not know where to."""
+
+    code = "email_required"
+
+
+class EmailInvalid(Invalid):
+    """Not an e-mail address."""
+
+    code = "email_invalid"
+
+
 class Conflict(KrotRayError):
     """The present state does not allow it."""
 
     code = "conflict"
+
+
+class TooManyOpenPayments(Conflict):
+    """This person has opened several payments and paid none of them."""
+
+    code = "too_many_open_payments"
 
 
 class InitDataMissing(KrotRayError):
@@ -76,7 +94,7 @@ class GatewayError(KrotRayError):
 
 
 class GatewayNotFound(GatewayError):
-    """YooKassa knows no payment with this id."""
+    """YooKassa knows no payment or refund with this id."""
 
     code = "gateway_not_found"
 
@@ -91,6 +109,22 @@ class GatewayUnavailable(Retryable):
     """YooKassa gave no usable answer. Whether it did what was asked is unknown."""
 
     code = "gateway_unavailable"
+
+
+class TelegramRefused(KrotRayError):
+    """Telegram will never deliver this message: the person blocked the bot, or there is no such chat."""
+
+    code = "telegram_refused"
+
+
+class TelegramUnavailable(Retryable):
+    """Telegram did not take the message this time. `retry_after` are the seconds that it asked everybody to wait, if it did."""
+
+    code = "telegram_unavailable"
+
+    def __init__(self, said: str, retry_after: float | None = None) -> None:
+        super().__init__(said)
+        self.retry_after = retry_after
 
 
 class XrayError(KrotRayError):

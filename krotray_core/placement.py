@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from krotray_core import users
+from krotray_core import ledger, users
 from krotray_core.db import transaction
 from krotray_core.models import Seat, Server, Subscription
 
@@ -42,8 +42,10 @@ def take(session: Session, subscription: Subscription, now: datetime) -> int | N
         subscription.waiting_since = subscription.waiting_since or now
         return None
     if subscription.waiting_since:
+        ended_at = subscription.expires_at
         subscription.expires_at += now - subscription.waiting_since
         subscription.waiting_since = None
+        ledger.subscription(session, subscription, "waited", now, ended_at=ended_at)
     statement = insert(Seat).values(
         subscription_id=subscription.id,
         server_id=server_id,

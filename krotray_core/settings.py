@@ -6,7 +6,7 @@ import re
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -93,12 +93,30 @@ def _login(value: SecretStr) -> SecretStr:
     return _shown(value, r"[^:\s]+:\S+", "should be user:password")
 
 
+def _rate(value: str) -> str:
+    """What the library `limits` reads, without its odder forms: it would take a limit of none in no time."""
+    rate = r"[1-9][0-9]{0,5}\s*(/|\sper\s)\s*([1-9][0-9]{0,3}\s*)?(second|minute|hour|day)s?"
+    if not all(re.fullmatch(rate, part.strip()) for part in value.split(";")):
+        raise ValueError("should be like 20/minute, 20 per minute or 5/second;100/10 minutes")
+    return value
+
+
 HttpUrl = Annotated[str, _url("http", "https")]
 NonEmpty = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Networks = Annotated[tuple[IPNetwork, ...], NoDecode, BeforeValidator(_networks)]
 Origin = Annotated[str, AfterValidator(_origin)]
+ReceiptMode = Literal[
+    "full_prepayment",
+    "full_payment",
+    "advance",
+    "partial_prepayment",
+    "partial_payment",
+    "credit",
+    "credit_payment",
+]
+Rate = Annotated[str, AfterValidator(_rate)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 
 
@@ -132,10 +150,23 @@ class Settings(BaseSettings):
     yookassa_networks: Networks = tuple(ip_network(n) for n in YOOKASSA_PUBLISHED_NETWORKS)
     payment_return_url: HttpUrl
 
+    # Receipts (54-FZ) are sent once there is a VAT code: https://yookassa.ru/developers/payment-acceptance/receipts
+    receipt_vat_code: Annotated[int, Field(ge=1, le=12)] | None = None
+    receipt_tax_system_code: Annotated[int, Field(ge=1, le=6)] | None = None
+    receipt_payment_subject: Annotated[str, Field(pattern="^[a-z_]{1,64}$")] = "service"
+    receipt_payment_mode: ReceiptMode = "full_payment"
+    # The owner's own words beside the e-mail field: what the buyer agrees to.
+    receipt_consent: str | None = None
+
     trusted_proxies: Networks = ()
     cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_parts)] | None = None
     metrics_token: SecretStr | None = None
     flower_basic_auth: Annotated[SecretStr, AfterValidator(_login)] | None = None
+
+    create_rate_limit: Rate = "20/minute"
+    check_rate_limit: Rate = "60/minute"
+    webhook_rate_limit: Rate = "60/minute"
+    webhook_burst_limit: Rate = "1000/second"
 
     vless_url_template: Annotated[str, AfterValidator(check_template)] | None = None
     xray_inbound_tag: NonEmpty = "vless-in"
@@ -146,9 +177,11 @@ class Settings(BaseSettings):
 
     expiry_sweep_seconds: Seconds = 300
     settle_sweep_seconds: Seconds = 60
+    reconcile_seconds: Seconds = 86_400
     watch_seconds: Seconds = 10
     audit_seconds: Seconds = 600
     repair_seconds: Seconds = 30
+    notices_seconds: Seconds = 5
 
     @property
     def broker_url(self) -> str:

@@ -7,12 +7,13 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
-from sqlalchemy import case, func, literal_column, select, update
+from sqlalchemy import literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from krotray_core import clock, placement, users
+from krotray_core import clock, ledger, placement, users
 from krotray_core.db import transaction
 from krotray_core.errors import Invalid, NotFound
 from krotray_core.models import Subscription, User
@@ -29,34 +30,46 @@ class Changed:
     servers: set[int] = field(default_factory=set)
 
 
-def extend(session: Session, user_id: int, *, days: int, months: int | None, now: datetime) -> Changed:
+def extend(
+    session: Session, user_id: int, *, days: int, months: int | None, now: datetime, payment_id: UUID | None = None
+) -> Changed:
     """Adds days to the end, or to `now` if that has passed, and sees to a seat. The key stays what it was.
 
-    Two at once for one user wait for each other on the row and both count.
+    They are those of a payment, or else a present. Two at once for one user wait for each other on the row and both count.
     """
-    statement = insert(Subscription).values(
-        user_id=user_id,
-        status="active",
-        expires_at=now + timedelta(days=days),
-        uuid=uuid.uuid4(),
-        token=_new_token(),
-        tariff_months=months,
+    subscription, ended_at = _of_user_or_new(session, user_id, now)
+    # The days of somebody who waits stand still: they have not begun to pass.
+    starts_at = subscription.expires_at if subscription.waiting_since else max(subscription.expires_at, now)
+    subscription.expires_at = starts_at + timedelta(days=days)
+    subscription.status = "active"
+    subscription.tariff_months = months or subscription.tariff_months
+    event = "paid" if payment_id else "granted"
+    ledger.subscription(
+        session, subscription, event, now, ended_at=ended_at, starts_at=starts_at, payment_id=payment_id
     )
-    standing_still = Subscription.waiting_since.is_not(None)
-    start = case((standing_still, Subscription.expires_at), else_=func.greatest(Subscription.expires_at, now))
-    statement = statement.on_conflict_do_update(
-        index_elements=[Subscription.user_id],
-        set_={
-            "status": "active",
-            "expires_at": start + timedelta(days=days),
-            "tariff_months": func.coalesce(statement.excluded.tariff_months, Subscription.tariff_months),
-        },
+    return _seated(session, subscription, now)
+
+
+def take_back(
+    session: Session, user_id: int, *, seconds: int, now: datetime, payment_id: UUID, refund_id: UUID
+) -> Changed:
+    """Takes the days of a refund off the end, wherever that leads; when none are left, access ends at once.
+
+    Raises NotFound for a user without a subscription.
+    """
+    subscription = _of_user(session, user_id)
+    if subscription is None:
+        raise NotFound("no subscription to take days from")
+    ended_at = subscription.expires_at
+    subscription.expires_at = ended_at - timedelta(seconds=seconds)
+    servers: set[int] = set()
+    if subscription.status == "active" and subscription.expires_at <= (subscription.waiting_since or now):
+        subscription.status, subscription.waiting_since = "expired", None
+        servers = placement.release(session, [subscription.id], now)
+    ledger.subscription(
+        session, subscription, "refunded", now, ended_at=ended_at, payment_id=payment_id, refund_id=refund_id
     )
-    subscription = session.scalars(
-        statement.returning(Subscription), execution_options={"populate_existing": True}
-    ).one()
-    server_id = placement.take(session, subscription, now)
-    return Changed(subscription, {server_id} if server_id is not None else set())
+    return Changed(subscription, servers)
 
 
 def grant(telegram_id: int, days: int) -> Changed:
@@ -84,13 +97,14 @@ def set_expiry(telegram_id: int, expires_at: datetime) -> Changed:
         subscription = _locked(session, telegram_id)
         # Someone who waits is shown (and given, once seated) the end plus the time waited: take that off again.
         waited = now - subscription.waiting_since if subscription.waiting_since else timedelta(0)
+        ended_at = subscription.expires_at
         subscription.expires_at = expires_at.astimezone(UTC) - waited
         if expires_at <= now:
             subscription.waiting_since = None
-            return Changed(subscription)
-        subscription.status = "active"
-        server_id = placement.take(session, subscription, now)
-        return Changed(subscription, {server_id} if server_id is not None else set())
+        else:
+            subscription.status = "active"
+        ledger.subscription(session, subscription, "set", now, ended_at=ended_at)
+        return _seated(session, subscription, now) if expires_at > now else Changed(subscription)
 
 
 def revoke(telegram_id: int) -> Changed:
@@ -98,9 +112,11 @@ def revoke(telegram_id: int) -> Changed:
     now = clock.now()
     with transaction() as session:
         subscription = _locked(session, telegram_id)
+        ended_at = subscription.expires_at
         subscription.status = "revoked"
-        subscription.expires_at = min(subscription.expires_at, now)
+        subscription.expires_at = min(ended_at, now)
         subscription.waiting_since = None
+        ledger.subscription(session, subscription, "revoked", now, ended_at=ended_at)
         return Changed(subscription, placement.release(session, [subscription.id], now))
 
 
@@ -114,10 +130,9 @@ def rotate_key(telegram_id: int) -> Changed:
         subscription = _locked(session, telegram_id)
         subscription.uuid = uuid.uuid4()
         subscription.token = _new_token()
-        if subscription.status != "active":
-            return Changed(subscription)
-        server_id = placement.take(session, subscription, clock.now())
-        return Changed(subscription, {server_id} if server_id is not None else set())
+        now = clock.now()
+        ledger.subscription(session, subscription, "key_rotated", now, ended_at=subscription.expires_at)
+        return _seated(session, subscription, now) if subscription.status == "active" else Changed(subscription)
 
 
 def expire_due() -> tuple[int, set[int]]:
@@ -157,7 +172,34 @@ def _expire(session: Session, ids: Collection[int], now: datetime) -> set[int]:
         .values(status="expired")
         .execution_options(synchronize_session=False)
     )
+    ledger.expired(session, ids, now)
     return placement.release(session, ids, now)
+
+
+def _seated(session: Session, subscription: Subscription, now: datetime) -> Changed:
+    server_id = placement.take(session, subscription, now)
+    return Changed(subscription, {server_id} if server_id is not None else set())
+
+
+def _of_user(session: Session, user_id: int) -> Subscription | None:
+    mine = select(Subscription).where(Subscription.user_id == user_id).with_for_update()
+    return session.scalar(mine, execution_options={"populate_existing": True})
+
+
+def _of_user_or_new(session: Session, user_id: int, now: datetime) -> tuple[Subscription, datetime | None]:
+    """The locked subscription and when it ended so far; None for a new one, which is without days yet."""
+    subscription = _of_user(session, user_id)
+    if subscription is None:
+        new = {"status": "active", "expires_at": now, "uuid": uuid.uuid4(), "token": _new_token()}
+        statement = insert(Subscription).values(user_id=user_id, **new)
+        statement = statement.on_conflict_do_nothing(index_elements=[Subscription.user_id])
+        created = session.scalar(statement.returning(Subscription))
+        if created:
+            return created, None
+        subscription = _of_user(session, user_id)  # somebody was quicker, and has committed
+    if subscription is None:
+        raise NotFound("the subscription is gone")
+    return subscription, subscription.expires_at
 
 
 def _locked(session: Session, telegram_id: int) -> Subscription:

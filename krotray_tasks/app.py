@@ -8,7 +8,11 @@ from celery.signals import setup_logging
 from krotray_core import logs
 from krotray_tasks.base import CoreTask
 
-celery = Celery("krotray", task_cls=CoreTask, include=["krotray_tasks.money", "krotray_tasks.access"])
+celery = Celery(
+    "krotray",
+    task_cls=CoreTask,
+    include=["krotray_tasks.money", "krotray_tasks.access", "krotray_tasks.notices"],
+)
 celery.config_from_object("celeryconfig")
 # Tasks find this application also where nobody named it: in the web process, the bot, the commands.
 celery.set_default()

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import OperationalError as DatabaseError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from krotray_core import db
+from krotray_core import db, ledger
 from krotray_core.errors import Retryable
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,8 @@ class CoreTask(Task):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the task; bad weather is tried again after growing, jittered pauses, everything else fails at once."""
         try:
-            return super().__call__(*args, **kwargs)
+            with ledger.acting(self.name.rpartition(".")[2]):
+                return super().__call__(*args, **kwargs)
         except (Retryable, DatabaseError, PoolTimeout) as error:
             if self.request.called_directly:
                 raise

@@ -1,37 +1,54 @@
-"""Tasks about payments (queue `money`)."""
+"""Tasks about payments and refunds (queue `money`)."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from krotray_core import billing
+from krotray_core import billing, ledger, reconciliation, refunds
 from krotray_core.errors import NotFound
-from krotray_tasks.access import converge
+from krotray_tasks.access import converge_all
 from krotray_tasks.app import celery
 
 BATCHES = 100  # of a sweep; what is left then is first in line at the next one
 
 
 @celery.task
-def settle(payment_id: str) -> None:
-    """Asks YooKassa about one payment and lets it count."""
-    for server_id in billing.settle(UUID(payment_id)).servers:
-        converge.enqueue(server_id)
+def settle(payment_id: str, actor: str = "sweep") -> None:
+    """Asks YooKassa about one payment and lets it count; `actor` is who gave the hint."""
+    with ledger.acting(actor):
+        converge_all(billing.settle(UUID(payment_id)).servers)
 
 
 @celery.task(throws=(NotFound,))
 def settle_external(external_id: str) -> None:
-    """The same, known by YooKassa's id alone."""
-    for server_id in billing.settle_external(external_id).servers:
-        converge.enqueue(server_id)
+    """The same, known by YooKassa's id alone: only a webhook knows so little."""
+    with ledger.acting("webhook"):
+        converge_all(billing.settle_external(external_id).servers)
+
+
+@celery.task
+def settle_refund(refund_id: str) -> None:
+    """Asks YooKassa about one refund and takes its days."""
+    with ledger.acting("sweep"):
+        converge_all(refunds.settle(UUID(refund_id)).servers)
 
 
 @celery.task(max_retries=0)
 def sweep_payments() -> None:
-    """Finds payments without an end, whatever became of their webhooks and messages."""
-    for _ in range(BATCHES):
-        claimed = billing.claim_open()
-        for payment_id in claimed:
-            settle.enqueue(str(payment_id))
-        if not claimed:
-            break
+    """Finds payments and refunds without an end, whatever became of their webhooks and messages."""
+    for claim, task in ((billing.claim_open, settle), (refunds.claim_open, settle_refund)):
+        for _ in range(BATCHES):
+            claimed = claim()
+            for found in claimed:
+                task.enqueue(str(found))
+            if not claimed:
+                break
+
+
+@celery.task(max_retries=0)
+def reconcile() -> None:
+    """Compares the list at YooKassa with ours, once a period however often it is called."""
+    with ledger.acting("reconciliation"):
+        report = reconciliation.daily()
+    if report:
+        converge_all(report.servers)

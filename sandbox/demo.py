@@ -66,7 +66,8 @@ def _run(folder: Path, *, stay: bool) -> None:
 
 
 def _addresses(world: World, flower_port: int) -> None:
-    to_pay = Person(world, VISITOR + 1).buy("3m", "sbp")["confirmation_url"]
+    buyer = Person(world, VISITOR + 1)
+    to_pay = buyer.buy(buyer.plans()[-1]["code"], "sbp")["confirmation_url"]
     _say("\nIt stays up until Ctrl-C. Open:")
     _say(f"  Mini App, as a sandbox user   {world.telegram_url}/sandbox/mini-app/{VISITOR}")
     _say(f"  a checkout, to pay or not     {to_pay}")

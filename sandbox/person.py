@@ -46,8 +46,13 @@ class Person:
         """GET /api/payments/<payment_id>."""
         return self._call("GET", f"/api/payments/{payment_id}")
 
-    def buy(self, tariff: str = "1m", method: str = "card") -> dict[str, Any]:
-        """POST /api/payments/create."""
+    def plans(self) -> list[dict[str, Any]]:
+        """GET /api/plans."""
+        return self._call("GET", "/api/plans")["plans"]
+
+    def buy(self, tariff: str | None = None, method: str = "card") -> dict[str, Any]:
+        """POST /api/payments/create; the shortest tariff if none is named."""
+        tariff = tariff or self.plans()[0]["code"]
         return self._call("POST", "/api/payments/create", {"tariff": tariff, "method": method})
 
     def pay(self, confirmation_url: str) -> str:

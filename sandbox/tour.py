@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import requests
 
+from krotray_core import money
 from sandbox.parts import VpnClient, vpn
 from sandbox.person import Person
 from sandbox.process import PartFailed, wait_until
@@ -41,10 +42,12 @@ class Tour:
             self._refused("the open connection is cut off", connected)
 
     def _purchase(self) -> str:
-        bought = self._person.buy("1m", "card")
+        plans = self._person.plans()
+        self._step(f"tariffs on sale: {', '.join(plan['code'] for plan in plans) or 'none'}", bool(plans))
+        bought = self._person.buy(plans[0]["code"], "card")
         self._step("payment created, YooKassa gave the address to pay at", bool(bought["confirmation_url"]))
         external_id = self._person.pay(bought["confirmation_url"])
-        self._step("the person pays 100 ₽ by card")
+        self._step(f"the person pays {money.to_rubles(money.from_text(plans[0]['amount']))} by card")
         self._wait("webhook delivered", lambda: self._delivered(external_id))
         self._wait("settled: YooKassa was asked and confirms it", lambda: self._paid(bought["payment_id"]))
         me = self._person.wait_for("active")

@@ -18,7 +18,7 @@ from krotray_core import cabinet, clock, health, placement, provisioning, subscr
 from krotray_core.db import transaction
 from krotray_core.models import Seat, Server, Subscription, User
 from sandbox.world import World
-from tests.conftest import add_server, converge_all, new_user
+from tests.conftest import add_server, converge_all, empty_tables, new_user
 
 PEOPLE = 6
 someone = st.integers(0, PEOPLE - 1)
@@ -28,9 +28,7 @@ def _machine(world: World) -> type[RuleBasedStateMachine]:
     class Access(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
-            with transaction() as session:
-                for table in (Seat, Subscription, Server):
-                    session.query(table).delete()
+            empty_tables()
             self.servers = [add_server(node, max_users=2) for node in world.nodes]
             self.people: list[User] = [new_user() for _ in range(PEOPLE)]
 

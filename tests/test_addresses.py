@@ -72,6 +72,10 @@ def test_no_other_header_is_ever_believed(header: str) -> None:
         ((f"::ffff:{STRANGER}",), STRANGER),
         ((f"[::ffff:{STRANGER}]:80",), STRANGER),
         (("10.0.0.3, 10.0.0.2",), "10.0.0.3"),
+        ((f"{YOOKASSA}, {STRANGER}, ::ffff:10.0.0.3, [::ffff:a00:2]:443",), STRANGER),
+        ((f", ,{YOOKASSA},,{STRANGER}, ,",), STRANGER),
+        ((f"{YOOKASSA}, fe80::1%eth0",), "fe80::1%eth0"),
+        ((", ".join([YOOKASSA] * 10_000 + [STRANGER] + ["10.0.0.2"] * 10_000),), STRANGER),
     ],
 )
 def test_behind_trusted_proxies_the_last_one_they_do_not_know_counts(lines: tuple[str, ...], answer: str) -> None:
@@ -100,6 +104,21 @@ def test_behind_trusted_proxies_the_last_one_they_do_not_know_counts(lines: tupl
         '"185.71.76.1"',
         "for=185.71.76.1",
         "x" * 10_000,
+        "1" * 10_000,
+        "::" * 5_000,
+        f"{YOOKASSA}:80:80",
+        f"{YOOKASSA}%eth0",
+        "[2a02:5180::1",
+        "[2a02:5180::1]x",
+        "[2a02:5180::1]:https",
+        "2a02:5180::1]",
+        "[[2a02:5180::1]]",
+        f"{YOOKASSA}:",
+        f"{YOOKASSA}:https",
+        f"{YOOKASSA}:999999",
+        "unix:",
+        "-",
+        "\u0661\u0668\u0665.71.76.1",
         "\x00",
     ],
 )
@@ -128,6 +147,21 @@ def test_proxies_may_have_ipv6_addresses() -> None:
 
 def test_a_scope_does_not_make_another_address_of_it() -> None:
     assert asked("fe80::1%eth0", STRANGER, trusted=("fe80::/10",)) == STRANGER
+
+
+def test_only_a_mapped_address_is_the_ipv4_one() -> None:
+    """The other ways of putting an IPv4 address into an IPv6 one say where to, not from where."""
+    published = networks(f"{YOOKASSA}/32")
+    for text in ("::ffff:185.71.76.1", "::ffff:b947:4c01", "0:0:0:0:0:FFFF:185.71.76.1", "::ffff:185.71.76.1%eth0"):
+        assert asked(text) == YOOKASSA
+    for text in (
+        "::185.71.76.1",
+        "2002:b947:4c01::1",
+        "64:ff9b::185.71.76.1",
+        "2001:0:b947:4c01::",
+        "::ffff:0:b947:4c01",
+    ):
+        assert not within(client_address(request(text), ()), published)
 
 
 def test_within() -> None:

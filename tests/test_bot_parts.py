@@ -14,10 +14,11 @@ import requests
 from sqlalchemy.exc import OperationalError
 from telebot import TeleBot, apihelper
 
-from krotray_bot import faults, speech, words
+from krotray_bot import faults, words
 from krotray_bot.apologies import apology
 from krotray_bot.polling import Failures, Poller
 from krotray_bot.stop import Stop, Stopped
+from krotray_core import speech
 from krotray_core.errors import GatewayError, GatewayUnavailable, NotFound
 
 

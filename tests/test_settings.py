@@ -86,12 +86,14 @@ def test_the_needed_ones_are_enough_and_the_rest_has_its_defaults() -> None:
     assert s.admin_telegram_ids == ()
     assert s.allowed_origins == ("https://vpn.example:8443",)
     assert s.origin == "https://vpn.example:8443"
+    assert (s.create_rate_limit, s.check_rate_limit) == ("20/minute", "60/minute")
+    assert (s.webhook_rate_limit, s.webhook_burst_limit) == ("60/minute", "1000/second")
     assert s.flower_basic_auth is None
     assert s.vless_url_template is None
     assert s.xray_inbound_tag == "vless-in"
     assert (s.xray_server_name, s.xray_server_host, s.xray_grpc_port, s.xray_max_users) == (None, None, None, None)
     assert (s.expiry_sweep_seconds, s.settle_sweep_seconds, s.watch_seconds) == (300, 60, 10)
-    assert (s.audit_seconds, s.repair_seconds) == (600, 30)
+    assert (s.audit_seconds, s.repair_seconds, s.notices_seconds) == (600, 30, 5)
 
 
 def test_every_one_can_be_set(env: pytest.MonkeyPatch) -> None:
@@ -104,6 +106,10 @@ def test_every_one_can_be_set(env: pytest.MonkeyPatch) -> None:
         "ADMIN_TELEGRAM_IDS": " 1,7123456789 ,",
         "CORS_ORIGINS": "https://a.example, https://b.example:8443",
         "FLOWER_BASIC_AUTH": "krot:a:b",
+        "CREATE_RATE_LIMIT": "5 per 10 minutes",
+        "CHECK_RATE_LIMIT": "1/second;20/minute",
+        "WEBHOOK_RATE_LIMIT": "7 / hour",
+        "WEBHOOK_BURST_LIMIT": "100/seconds",
         "VLESS_URL_TEMPLATE": TEMPLATE,
         "XRAY_INBOUND_TAG": "in",
         "XRAY_SERVER_NAME": "Main",
@@ -115,6 +121,7 @@ def test_every_one_can_be_set(env: pytest.MonkeyPatch) -> None:
         "WATCH_SECONDS": "3",
         "AUDIT_SECONDS": "4",
         "REPAIR_SECONDS": "0.2",
+        "NOTICES_SECONDS": "0.5",
     }
     for name, value in said.items():
         env.setenv(name, value)
@@ -128,11 +135,13 @@ def test_every_one_can_be_set(env: pytest.MonkeyPatch) -> None:
     assert s.allowed_origins == ("https://a.example", "https://b.example:8443")
     assert s.flower_basic_auth is not None
     assert s.flower_basic_auth.get_secret_value() == "krot:a:b"
+    assert (s.create_rate_limit, s.check_rate_limit) == ("5 per 10 minutes", "1/second;20/minute")
+    assert (s.webhook_rate_limit, s.webhook_burst_limit) == ("7 / hour", "100/seconds")
     assert (s.vless_url_template, s.xray_inbound_tag) == (TEMPLATE, "in")
     assert (s.xray_server_name, s.xray_server_host) == ("Main", "103.137.251.165")
     assert (s.xray_grpc_port, s.xray_max_users) == (8080, 100)
     assert (s.expiry_sweep_seconds, s.settle_sweep_seconds, s.watch_seconds) == (1.5, 2, 3)
-    assert (s.audit_seconds, s.repair_seconds) == (4, 0.2)
+    assert (s.audit_seconds, s.repair_seconds, s.notices_seconds) == (4, 0.2, 0.5)
 
 
 def test_all_that_are_missing_are_named_in_one_message(env: pytest.MonkeyPatch) -> None:
@@ -160,6 +169,18 @@ MALFORMED = {
     "YOOKASSA_NETWORKS": ["185.71.76.0-185.71.76.31"],
     "ADMIN_TELEGRAM_IDS": ["@krot", "1 2", "1.5"],
     "FLOWER_BASIC_AUTH": ["parole-six", ":parole-six", "krot:"],
+    "CREATE_RATE_LIMIT": [
+        "20",
+        "0/minute",
+        "-1/minute",
+        "many per minute",
+        "20perminute",
+        "20/fortnight",
+        "9/0 minutes",
+    ],
+    "CHECK_RATE_LIMIT": ["60/minute;", "60/minute, 5/second", "١/minute"],
+    "WEBHOOK_RATE_LIMIT": ["none"],
+    "WEBHOOK_BURST_LIMIT": ["1e3/second"],
     "VLESS_URL_TEMPLATE": ["vless://{id}@h:443", "vless://{uuid}@h", "trojan://{uuid}@h:443"],
     "XRAY_GRPC_PORT": ["0", "65536", "8080/tcp", "-1"],
     "XRAY_MAX_USERS": ["0", "-5", "many", "1.5"],
@@ -168,6 +189,7 @@ MALFORMED = {
     "WATCH_SECONDS": ["0"],
     "AUDIT_SECONDS": ["-10"],
     "REPAIR_SECONDS": ["often"],
+    "NOTICES_SECONDS": ["0"],
 }
 
 

@@ -7,15 +7,12 @@ from uuid import UUID
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
 
 from krotray_core import billing, cabinet, settings
-from krotray_core.db import transaction
-from krotray_core.models import Payment
 from krotray_tasks import money
 from sandbox.person import Person
 from sandbox.world import World
-from tests.conftest import at_checkout, at_once
+from tests.conftest import at_checkout, at_once, believe_dead
 from tests.http_kit import create, get, notification, problem, user_of
 
 
@@ -23,7 +20,7 @@ def test_a_webhook_is_noted_and_a_worker_woken(
     client: FlaskClient, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     woken: list[tuple[str, str]] = []
-    monkeypatch.setattr(money.settle, "enqueue", lambda i: woken.append(("ours", i)) or True)
+    monkeypatch.setattr(money.settle, "enqueue", lambda i, by: woken.append((by, i)) or True)
     monkeypatch.setattr(money.settle_external, "enqueue", lambda i: woken.append(("theirs", i)) or True)
     payment = billing.find(UUID(create(client, person).get_json()["payment_id"]))
     assert client.post("/api/payments/webhook", json=notification(payment.external_id or "")).status_code == 200
@@ -36,7 +33,7 @@ def test_a_webhook_is_noted_and_a_worker_woken(
     assert client.post("/api/payments/webhook", json=refund).status_code == 200
     other = {"type": "notification", "event": "payout.succeeded", "object": {"id": "p"}}
     assert client.post("/api/payments/webhook", json=other).status_code == 200
-    assert woken == [("ours", str(payment.id)), ("theirs", "unknown-to-us"), ("ours", str(payment.id))]
+    assert woken == [("webhook", str(payment.id)), ("theirs", "unknown-to-us"), ("webhook", str(payment.id))]
     assert billing.claim_open() == [payment.id], "and if the message is lost, the next sweep asks about it"
 
 
@@ -88,10 +85,9 @@ def test_a_webhook_about_a_payment_that_we_gave_up_is_not_lost_with_its_message(
     client: FlaskClient, fresh: World, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = billing.find(UUID(create(client, person).get_json()["payment_id"]))
-    with transaction() as session:
-        session.execute(update(Payment).values(status="canceled", cancel_reason="expired_on_confirmation"))
+    believe_dead(payment)
     at_checkout(fresh, payment)
-    monkeypatch.setattr(money.settle, "enqueue", lambda _: False)
+    monkeypatch.setattr(money.settle, "enqueue", lambda *_: False)
     assert client.post("/api/payments/webhook", json=notification(payment.external_id or "")).status_code == 200
     assert billing.claim_open() == [payment.id]
     assert billing.settle(payment.id).payment.status == "succeeded"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Flask
 
-from krotray_api.cli import payments, servers, subscriptions, users
+from krotray_api.cli import ledger, payments, plans, servers, subscriptions, users
 
 
 def install(app: Flask) -> None:
     """Adds the commands to `flask`."""
-    for module in (servers, users, subscriptions, payments):
+    for module in (servers, plans, users, subscriptions, payments, ledger):
         app.cli.add_command(module.group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
+from krotray_core import ledger
 from krotray_core.errors import KrotRayError
 
 P = ParamSpec("P")
@@ -29,7 +31,8 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with ledger.acting(f"admin {_login()}"):
+                return command(*args, **kwargs)
         except KrotRayError as error:
             raise click.ClickException(str(error)) from None
         except UnicodeError:
@@ -39,6 +42,13 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise click.ClickException(f"the database: {cause[0] if cause else type(error).__name__}") from None
 
     return wrapped
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in many containers
+        return "of no name"
 
 
 def show(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import click
 from flask.cli import AppGroup
 
-from krotray_api.cli.output import reports_errors
-from krotray_core import cabinet, clock, subscriptions
-from krotray_core.errors import Invalid
+from krotray_api.cli import story
+from krotray_api.cli.output import json_option, reports_errors, show
+from krotray_api.cli.types import moment
+from krotray_core import cabinet, clock, ledger, subscriptions, users
 from krotray_core.subscriptions import Changed
 from krotray_tasks import access
 
@@ -36,17 +35,11 @@ def grant(telegram_id: int, days: int) -> None:
 
 @group.command("set-expiry")
 @telegram_id_argument
-@click.argument("moment", metavar="ISO_TIME")
+@click.argument("text", metavar="ISO_TIME")
 @reports_errors
-def set_expiry(telegram_id: int, moment: str) -> None:
+def set_expiry(telegram_id: int, text: str) -> None:
     """Move the end to a moment, such as 2026-12-31T23:59:59+03:00."""
-    try:
-        expires_at = datetime.fromisoformat(moment)
-        if expires_at.tzinfo is not None:
-            expires_at = expires_at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise Invalid(f"not an ISO time: {moment!r}") from None
-    _done("Срок изменён", subscriptions.set_expiry(telegram_id, expires_at))
+    _done("Срок изменён", subscriptions.set_expiry(telegram_id, moment(text)))
 
 
 @group.command("revoke")
@@ -64,6 +57,16 @@ def revoke(telegram_id: int) -> None:
 def rotate_key(telegram_id: int) -> None:
     """Give a new key and link; the old ones stop working."""
     _done("Ключ заменён", subscriptions.rotate_key(telegram_id))
+
+
+@group.command("history")
+@telegram_id_argument
+@json_option
+@reports_errors
+def history(telegram_id: int, as_json: bool) -> None:
+    """Every ruble and every day of one person, oldest first."""
+    lines = story.rows(ledger.of_user(users.find(telegram_id).id))
+    show(lines, as_json=as_json, columns=story.COLUMNS, empty="Ничего не было")
 
 
 @group.command("expire-due")

@@ -46,7 +46,7 @@ class Payment(Base):
         Index(
             "ix_payments_open",
             "next_check_at",
-            postgresql_where=text("(status = 'pending' AND flagged_at IS NULL) OR hinted_at IS NOT NULL"),
+            postgresql_where=text("status = 'pending' OR hinted_at IS NOT NULL"),
         ),
     )
 

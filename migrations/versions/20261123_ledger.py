@@ -159,7 +159,7 @@ def upgrade() -> None:
         "ix_payments_open",
         "payments",
         ["next_check_at"],
-        postgresql_where=sa.text("(status = 'pending' AND flagged_at IS NULL) OR hinted_at IS NOT NULL"),
+        postgresql_where=sa.text("status = 'pending' OR hinted_at IS NOT NULL"),
     )
     op.execute(FIRST_TARIFFS)
     op.execute(OPENING_PAYMENTS)

@@ -36,7 +36,7 @@ def test_payments_are_listed_shown_and_settled(admin: Admin, fresh: World) -> No
     assert admin("payments", "settle", payment.id) == f"Платёж {payment.id}: succeeded\n"
     assert seats() == 1
     shown = admin.json("payments", "show", payment.id)
-    assert shown.keys() == row.keys() | {"cancel_reason", "days"}
+    assert shown.keys() == row.keys() | {"cancel_reason", "days", "refunds", "history"}
     assert (shown["status"], shown["days"]) == ("succeeded", 90)
     assert datetime.fromisoformat(shown["paid_at"]).utcoffset() == timedelta(0)
     assert str(payment.id) in admin("payments", "show", payment.id)

@@ -1,4 +1,4 @@
-"""Fixtures of the gateway's tests: a server that misbehaves, and no secret in any log."""
+"""Fixtures of the gateway's tests: a server that misbehaves, the sandbox YooKassa, and no secret in any log."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from krotray_core import yookassa
-from tests.gateway.kit import KEEP, SOON, WHOLE, Serve, Server, believe, discreet
+from tests.gateway.kit import KEEP, Serve, Server, Till, believe, discreet, impatient, running
 
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Makes a server that our client believes to be YooKassa; deadlines are short."""
-    monkeypatch.setattr(yookassa, "CONNECT_SECONDS", SOON)
-    monkeypatch.setattr(yookassa, "READ_SECONDS", SOON)
-    monkeypatch.setattr(yookassa, "ANSWER_SECONDS", WHOLE)
+    impatient(monkeypatch)
     made: list[Server] = []
     clients: list[yookassa._Client] = []
 
@@ -33,6 +31,15 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     monkeypatch.undo()
     for server in made:
         server.close()
+
+
+@pytest.fixture
+def till(monkeypatch: pytest.MonkeyPatch) -> Iterator[Till]:
+    """The sandbox YooKassa, empty, which our client talks to."""
+    with running() as made:
+        client = believe(monkeypatch, f"{made.url}/v3")
+        yield made
+        client._session.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""A server that does to a connection whatever a test wants, and payments as YooKassa tells them."""
+"""A server that does to a connection whatever a test wants, the sandbox YooKassa, and payments as YooKassa tells them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
 
-from krotray_core import yookassa
+from krotray_core import money, yookassa
 from krotray_core.errors import GatewayUnavailable
+from krotray_core.yookassa import client as transport
+from sandbox.serving import listen, serve_on
+from sandbox.yookassa import Config, create_app
+from sandbox.yookassa.core import Sandbox
 
 SHOP, SECRET = "100500", "live_parole-four"
 LOGIN = base64.b64encode(f"{SHOP}:{SECRET}".encode()).decode()
@@ -38,6 +45,16 @@ PAYMENT: dict[str, Any] = {
     "metadata": {"payment_id": KEY, "cms_name": "api"},
     "created_at": "2026-01-01T00:00:00.000Z",
     "test": True,
+}
+REFUND_ID = "2d8f7a1c-0016-5000-9000-1b2c3d4e5f61"
+REFUND_KEY = "5c1f8f0e-3f4e-4a31-8b0c-7f5b3f0a9d11"
+REFUND: dict[str, Any] = {
+    "id": REFUND_ID,
+    "payment_id": ID,
+    "status": "succeeded",
+    "created_at": "2026-01-02T00:00:00.000Z",
+    "amount": {"value": "40.50", "currency": "RUB"},
+    "metadata": {"refund_id": REFUND_KEY},
 }
 ERROR = {
     "type": "error",
@@ -141,7 +158,85 @@ def payment(**changes: object) -> dict[str, Any]:
     return {name: value for name, value in (PAYMENT | changes).items() if value is not None}
 
 
+def refund(**changes: object) -> dict[str, Any]:
+    """A refund as YooKassa tells it, with changes; None takes a field out."""
+    return {name: value for name, value in (REFUND | changes).items() if value is not None}
+
+
+def refund_body(payment_external_id: str = ID, kopecks: int = 40_50, refund_id: str = REFUND_KEY) -> dict[str, Any]:
+    """What is sent to have some of a payment given back."""
+    return {
+        "payment_id": payment_external_id,
+        "amount": {"value": money.to_text(kopecks), "currency": "RUB"},
+        "description": "KrotRay, возврат",
+        "metadata": {"refund_id": refund_id},
+    }
+
+
 Serve = Callable[..., Server]
+
+
+@dataclass
+class Till:
+    """A running sandbox YooKassa, with its control API and a way inside."""
+
+    url: str
+    sandbox: Sandbox
+
+    def control(self, path: str, **body: Any) -> None:
+        """Plays payer, bank or time."""
+        requests.post(f"{self.url}/sandbox{path}", json=body, timeout=20).raise_for_status()
+
+    def arm(self, operation: str, kind: str, **options: Any) -> None:
+        """Breaks something."""
+        self.control("/faults", operation=operation, kind=kind, **options)
+
+    def asked(self, operation: str) -> int:
+        """How often that was asked for."""
+        return self.sandbox.requests.snapshot().get(operation, 0)
+
+    def paid(self, kopecks: int = 100_00) -> yookassa.Found:
+        """A new payment that has been paid."""
+        amount = {"value": money.to_text(kopecks), "currency": "RUB"}
+        made = yookassa.create(BODY | {"amount": amount}, str(uuid.uuid4()))
+        self.control(f"/payments/{made.external_id}/pay")
+        return yookassa.fetch(made.external_id)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Till]:
+    """The sandbox behind a real HTTP server on a free port."""
+    listening = listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    app = create_app(Config(shop_id=SHOP, secret_key=SECRET, public_url=url))
+    sandbox: Sandbox = app.extensions["yookassa_sandbox"]
+    server = serve_on(listening, app)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield Till(url, sandbox)
+    finally:
+        sandbox.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that are made from now on give up soon."""
+    monkeypatch.setattr(transport, "CONNECT_SECONDS", SOON)
+    monkeypatch.setattr(transport, "READ_SECONDS", SOON)
+    monkeypatch.setattr(transport, "ANSWER_SECONDS", WHOLE)
+
+
+@contextlib.contextmanager
+def hurried(till: Till) -> Iterator[None]:
+    """Meanwhile our client has little patience with the sandbox."""
+    with pytest.MonkeyPatch.context() as patched:
+        impatient(patched)
+        client = believe(patched, f"{till.url}/v3")
+        yield
+        client._session.close()
 
 
 def believe(monkeypatch: pytest.MonkeyPatch, url: str) -> yookassa._Client:
@@ -179,3 +274,13 @@ def create() -> yookassa.Found:
 def fetch() -> yookassa.Found:
     """A payment is asked about."""
     return yookassa.fetch(ID)
+
+
+def create_refund() -> yookassa.FoundRefund:
+    """A refund is asked for."""
+    return yookassa.create_refund(refund_body(), REFUND_KEY)
+
+
+def fetch_refund() -> yookassa.FoundRefund:
+    """A refund is asked about."""
+    return yookassa.fetch_refund(REFUND_ID)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -46,6 +47,7 @@ def test_what_is_sent_and_what_is_read(serve: Serve) -> None:
         payment_id=KEY,
         confirmation_url="https://yoomoney.example/checkout",
         cancel_reason=None,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
         captured_at=None,
     )
     assert fetch() == found
@@ -85,6 +87,14 @@ def test_a_status_and_fields_that_are_new_to_us_do_no_harm(serve: Serve) -> None
 def test_metadata_that_is_not_ours_names_no_payment(serve: Serve, metadata: object) -> None:
     serve(answer(200, payment(metadata=metadata)))
     assert fetch().payment_id is None
+
+
+@pytest.mark.parametrize(
+    "moment", [None, 1, "1767225600", "yesterday", "2026-01-01T00:00:00", [], "2026-13-01T00:00:00Z"]
+)
+def test_a_payment_without_a_readable_time_of_its_making_is_still_one(serve: Serve, moment: object) -> None:
+    serve(answer(200, payment(created_at=moment)))
+    assert fetch().created_at is None
 
 
 STATUSES = {
@@ -189,6 +199,7 @@ NOT_A_PAYMENT = {
     "captured_at garbage": payment(captured_at="yesterday"),
     "captured_at without a zone": payment(captured_at="2026-01-01T00:00:00"),
     "captured_at a number": payment(captured_at=1),
+    "captured_at a number in a text": payment(captured_at="1767225600"),
     "captured_at a list": payment(captured_at=[]),
     "reason a number": payment(status="canceled", cancellation_details={"reason": 5}),
 }

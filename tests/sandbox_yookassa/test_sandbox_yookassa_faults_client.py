@@ -9,6 +9,7 @@ from sandbox_yookassa_kit import SHOP, Till, order
 
 from krotray_core import yookassa
 from krotray_core.errors import GatewayDenied, GatewayError, GatewayUnavailable
+from krotray_core.yookassa import client as transport
 
 
 @pytest.mark.parametrize(
@@ -34,8 +35,8 @@ from krotray_core.errors import GatewayDenied, GatewayError, GatewayUnavailable
 def test_the_shops_own_client_names_each_fault_and_recovers(
     till: Till, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], outcome: type[Exception]
 ) -> None:
-    monkeypatch.setattr(yookassa, "READ_SECONDS", 0.2)
-    monkeypatch.setattr(yookassa, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(transport, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.3)
     client = yookassa._Client(f"{till.url}/v3", *SHOP)
     monkeypatch.setattr(yookassa, "_client", lambda: client)
     till.arm("POST /v3/payments", **fault)

@@ -1,4 +1,4 @@
-"""Numbers and dates as people say them. Pure."""
+"""Which language somebody reads, and numbers and dates as people say them. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 # Most of our users live by Moscow's clock, which knows no summer time; Telegram does not tell anybody's own zone.
 MOSCOW = timezone(timedelta(hours=3), "MSK")
+# Languages whose speakers read Russian more readily than English.
+_READ_RUSSIAN = frozenset({"ru", "uk", "be", "kk", "ky", "uz", "tg", "tt", "ba", "hy", "az"})
 # A date further away than this needs its year.
 _FAR = timedelta(days=300)
 
@@ -17,6 +19,12 @@ _MONTHS_EN = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
+
+
+def reads_russian(language_code: str | None) -> bool:
+    """Whether a Telegram user is spoken to in Russian: also where the language is not known."""
+    language = (language_code or "ru").lower().partition("-")[0]
+    return language in _READ_RUSSIAN
 
 
 def plural_ru(number: int, one: str, few: str, many: str) -> str:

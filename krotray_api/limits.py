@@ -1,0 +1,227 @@
+"""How often one may ask: a person for payments, a stranger for the webhook. All web processes count together, in Redis.
+
+A limit stops floods; it never stands in the way of money. While Redis is away each process counts by itself, and no call
+fails or waits for it. It is looked at before the database is touched or a body read.
+
+The webhook has two limits. Strangers (403 anyway) are cut short at WEBHOOK_RATE_LIMIT, each address by itself. YooKassa's own
+addresses share WEBHOOK_BURST_LIMIT, a valve for the database far above what a shop ever gets. Even what it turns away is not
+lost: YooKassa repeats for 24 hours whatever was not answered with 200, and the sweep asks about every open payment.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from ipaddress import IPv6Address
+from math import ceil
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from flask import Flask, Response, request
+from flask_limiter import Limiter, RequestLimit
+from limits.storage import RedisStorage, Storage
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from krotray_api import addresses, auth, problems
+from krotray_core import settings, telegram
+from krotray_core.errors import InitDataExpired, InitDataInvalid, InitDataMissing
+
+log = logging.getLogger(__name__)
+
+PREFIX = "krotray:limits"
+# How long one call may be kept by a Redis that is away; the next ones do not wait at all.
+ANSWER_SECONDS = 0.3
+PROBE_SECONDS = 1.0
+MOST_KEYS = 10_000
+
+
+def _caller() -> str:
+    """The person whom Telegram vouches for; who comes without good initData is known by the address."""
+    try:
+        return f"user {telegram.verify(auth._init_data()).telegram_id}"
+    except (InitDataMissing, InitDataInvalid, InitDataExpired):
+        return _address()
+
+
+def _address() -> str:
+    """Where the call comes from; a customer's whole /64 is one address. All that cannot be known count as one."""
+    address = addresses.client_address(request, settings.get().trusted_proxies)
+    if isinstance(address, IPv6Address):
+        address = IPv6Address(int(address) >> 64 << 64)
+    return f"address {address}"
+
+
+def _from_yookassa() -> bool:
+    s = settings.get()
+    return addresses.within(addresses.client_address(request, s.trusted_proxies), s.yookassa_networks)
+
+
+def _webhook_rate() -> str:
+    s = settings.get()
+    return s.webhook_burst_limit if _from_yookassa() else s.webhook_rate_limit
+
+
+def _webhook_caller() -> str:
+    return "yookassa" if _from_yookassa() else _address()
+
+
+def _refuse(limit: RequestLimit) -> Response:
+    """429, with the time when the whole allowance is there again (Redis rounds it by half a second)."""
+    return problems.too_many_requests(max(1, ceil(limiter.storage.get_expiry(limit.key) - time.time() + 0.5)))
+
+
+# A fixed window: one counter a caller, and Retry-After tells the truth. Should counting itself break, the call goes on.
+limiter = Limiter(_address, strategy="fixed-window", on_breach=_refuse, swallow_errors=True)
+
+on_create = limiter.limit(lambda: settings.get().create_rate_limit, key_func=_caller)
+on_check = limiter.limit(lambda: settings.get().check_rate_limit, key_func=_caller)
+on_webhook = limiter.limit(_webhook_rate, key_func=_webhook_caller)
+
+
+def install(app: Flask) -> None:
+    """Has the limits of the decorated routes kept."""
+    logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # a line for each refused call would be a flood too
+    app.config["RATELIMIT_STORAGE_URI"] = f"{Counters.STORAGE_SCHEME[0]}://"
+    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"redis_uri": redis_uri(settings.get().redis_url)}
+    limiter.init_app(app)
+
+
+def redis_uri(url: str) -> str | None:
+    """Celery's way of writing where Redis is, in that of `limits`. None for Sentinel: REDIS_URL does not name its service."""
+    parts = urlsplit(url)
+    if parts.scheme == "sentinel":
+        return None
+    asked = dict(parse_qsl(parts.query))
+    # Whatever else is asked there is Celery's affair, and a timeout among it would overrule ours.
+    options = {name: value for name, value in asked.items() if name.startswith("ssl_")}
+    if "ssl_cert_reqs" in options:
+        options["ssl_cert_reqs"] = options["ssl_cert_reqs"].removeprefix("CERT_").lower()
+    scheme = parts.scheme
+    if scheme == "redis+socket":
+        scheme, options = "redis+unix", {"db": asked.get("virtual_host", "").strip("/") or "0"}
+    return f"{scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(options)}" if options else "")
+
+
+class Counters(Storage):
+    """Counters in Redis; in this process's memory while Redis is away, or where it is not known.
+
+    Flask-Limiter's own fallback lets calls fail that notice an outage at the same moment, and later ones wait to see whether
+    it is over; here a thread looks.
+    """
+
+    STORAGE_SCHEME = ["krotray"]  # noqa: RUF012 - as the base class has it
+
+    def __init__(self, uri: str | None = None, redis_uri: str | None = None, **_: Any) -> None:
+        super().__init__(uri)
+        self._memory = _Memory()
+        self._lock = threading.Lock()
+        self._away = redis_uri is None
+        self._redis = _redis(redis_uri) if redis_uri else None
+
+    @property
+    def base_exceptions(self) -> tuple[type[Exception], ...]:
+        """None gets out."""
+        return ()
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Counts one more, and says how many there are."""
+        return self._ask("incr", key, expiry, amount)
+
+    def get(self, key: str) -> int:
+        """How many there are."""
+        return self._ask("get", key)
+
+    def get_expiry(self, key: str) -> float:
+        """When the count begins anew."""
+        return self._ask("get_expiry", key)
+
+    def clear(self, key: str) -> None:
+        """Forgets one count."""
+        self._ask("clear", key)
+
+    def reset(self) -> int | None:
+        """Forgets everything."""
+        return self._ask("reset")
+
+    def check(self) -> bool:
+        """There is always something to count with."""
+        return True
+
+    def _ask(self, name: str, *arguments: Any) -> Any:
+        if not self._away:
+            try:
+                return getattr(self._redis, name)(*arguments)
+            except Exception as error:  # whatever it is: nobody is turned away for it
+                self._lost(error)
+        return getattr(self._memory, name)(*arguments)
+
+    def _lost(self, error: Exception) -> None:
+        with self._lock:
+            if self._away:
+                return  # another thread has said it
+            self._away = True
+        log.warning("no Redis: each web process counts its limits by itself until it is back: %s", type(error).__name__)
+        threading.Thread(target=self._await, name="limits", daemon=True).start()
+
+    def _await(self) -> None:
+        time.sleep(PROBE_SECONDS)  # until every call that was on the way has noticed too
+        while not self._counts():
+            time.sleep(PROBE_SECONDS)
+        self._memory.reset()
+        self._away = False
+        log.info("Redis is back: limits are counted there again")
+
+    def _counts(self) -> bool:
+        """Whether Redis counts; that it answers is not enough, it may be a replica or full."""
+        try:
+            return bool(self._redis.incr("probe", 60))
+        except Exception:
+            return False
+
+
+def _redis(uri: str) -> RedisStorage:
+    return RedisStorage(
+        uri,
+        key_prefix=PREFIX,
+        socket_timeout=ANSWER_SECONDS,
+        socket_connect_timeout=ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 0),  # redis-py by itself would try for many seconds
+    )
+
+
+class _Memory:
+    """Counters of one process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[str, tuple[int, float]] = {}
+
+    def incr(self, key: str, expiry: int, amount: int) -> int:
+        now = time.time()
+        with self._lock:
+            if len(self._counts) >= MOST_KEYS and key not in self._counts:
+                # From so many addresses at once, no limit by address helps.
+                self._counts = {k: kept for k, kept in self._counts.items() if kept[1] > now}
+                if len(self._counts) >= MOST_KEYS:
+                    self._counts = {}
+            count, until = self._counts.get(key, (0, now))
+            if until <= now:
+                count, until = 0, now + expiry
+            self._counts[key] = count + amount, until
+            return count + amount
+
+    def get(self, key: str) -> int:
+        count, until = self._counts.get(key, (0, 0.0))
+        return count if until > time.time() else 0
+
+    def get_expiry(self, key: str) -> float:
+        return max(self._counts.get(key, (0, 0.0))[1], time.time())
+
+    def clear(self, key: str) -> None:
+        self._counts.pop(key, None)
+
+    def reset(self) -> int:
+        gone, self._counts = len(self._counts), {}
+        return gone

@@ -1,0 +1,151 @@
+"""The ledger: a line for every change of a payment's state, of a refund's, and of a subscription's end or state.
+
+Whoever makes the change writes the line in the same transaction, under the same row lock, so the lines of one thing stand in the
+order of its changes. Lines are never altered (a trigger refuses); `ledger_audit` recomputes the present state from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import insert, literal, select
+from sqlalchemy.orm import Session
+
+from krotray_core.db import transaction
+from krotray_core.models import Entry, Payment, Refund, Subscription
+
+_actor: ContextVar[str] = ContextVar("who acts", default="service")
+
+
+@contextmanager
+def acting(actor: str) -> Iterator[None]:
+    """Lines written inside name this one as the cause: "user", "webhook", "admin anna" ... Set at the doors of the house."""
+    token = _actor.set(actor)
+    try:
+        yield
+    finally:
+        _actor.reset(token)
+
+
+def payment(
+    session: Session, row: Payment, event: str, now: datetime, *, kopecks: int = 0, note: str | None = None
+) -> None:
+    """The payment is now in the state that its row says; `kopecks` came in (or, below zero, went back)."""
+    _write(
+        session,
+        Entry(
+            at=now,
+            actor=_actor.get(),
+            subject="payment",
+            event=event,
+            user_id=row.user_id,
+            payment_id=row.id,
+            status=row.status,
+            kopecks=kopecks,
+            note=note,
+        ),
+    )
+
+
+def refund(session: Session, row: Refund, user_id: int, event: str, now: datetime, *, note: str | None = None) -> None:
+    """The refund is now in the state that its row says."""
+    _write(
+        session,
+        Entry(
+            at=now,
+            actor=_actor.get(),
+            subject="refund",
+            event=event,
+            user_id=user_id,
+            payment_id=row.payment_id,
+            refund_id=row.id,
+            status=row.status,
+            kopecks=-row.amount_kopecks if row.status == "succeeded" else 0,
+            note=note,
+        ),
+    )
+
+
+def subscription(
+    session: Session,
+    row: Subscription,
+    event: str,
+    now: datetime,
+    *,
+    ended_at: datetime | None,
+    starts_at: datetime | None = None,
+    payment_id: UUID | None = None,
+    refund_id: UUID | None = None,
+) -> None:
+    """The subscription now ends when its row says. It ended at `ended_at` before (None: it is new).
+
+    What was given or taken counts from `starts_at`, by default from the end before.
+    """
+    _write(
+        session,
+        Entry(
+            at=now,
+            actor=_actor.get(),
+            subject="subscription",
+            event=event,
+            user_id=row.user_id,
+            payment_id=payment_id,
+            refund_id=refund_id,
+            subscription_id=row.id,
+            status=row.status,
+            ended_at=ended_at,
+            starts_at=starts_at or ended_at,
+            ends_at=row.expires_at,
+        ),
+    )
+
+
+def _write(session: Session, line: Entry) -> None:
+    session.flush()  # what the line is about comes first
+    session.add(line)
+    session.flush()  # and the next change after it
+
+
+def expired(session: Session, subscription_ids: Collection[int], now: datetime) -> None:
+    """These (locked) subscriptions have run out: their state changed, their end did not. One statement, however many."""
+    lines = select(
+        literal(now),
+        literal(_actor.get()),
+        literal("subscription"),
+        literal("expired"),
+        Subscription.user_id,
+        Subscription.id,
+        Subscription.status,
+        Subscription.expires_at,
+        Subscription.expires_at,
+        Subscription.expires_at,
+    ).where(Subscription.id.in_(subscription_ids))
+    columns = (
+        "at",
+        "actor",
+        "subject",
+        "event",
+        "user_id",
+        "subscription_id",
+        "status",
+        "ended_at",
+        "starts_at",
+        "ends_at",
+    )
+    session.execute(insert(Entry).from_select(columns, lines))
+
+
+def of_user(user_id: int) -> list[Entry]:
+    """All lines about a user, oldest first."""
+    with transaction() as session:
+        return list(session.scalars(select(Entry).where(Entry.user_id == user_id).order_by(Entry.id)))
+
+
+def of_payment(payment_id: UUID) -> list[Entry]:
+    """All lines about a payment, its refunds, and the days that they gave and took, oldest first."""
+    with transaction() as session:
+        return list(session.scalars(select(Entry).where(Entry.payment_id == payment_id).order_by(Entry.id)))

@@ -1,0 +1,123 @@
+"""Telegram's Bot API, outgoing: deadlines, our own errors, and never a word with the bot's token, which is in every address.
+
+https://core.telegram.org/bots/api#sendmessage
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from functools import cache
+from typing import Any
+
+import requests
+
+from krotray_core import settings
+from krotray_core.deadlines import DeadlineAdapter
+from krotray_core.errors import TelegramRefused, TelegramUnavailable
+
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 8.0  # between two packets
+ANSWER_SECONDS = 10.0  # for the whole answer
+ANSWER_BYTES = 1024 * 1024
+# The longest that one call can take, give or take a slow DNS.
+LONGEST_SECONDS = CONNECT_SECONDS + READ_SECONDS + ANSWER_SECONDS
+
+LONGEST_TEXT = 4096  # in UTF-16 units, which is how Telegram counts
+LONGEST_REASON = 200
+
+# 400: no such chat, or a message that makes no sense. 403: blocked, or never started. Any other refusal is about us.
+_FINAL = {400, 403}
+_LIMITED = requests.codes.too_many_requests
+_WRONG_TOKEN = {401, 404}
+# With a 429 that does not say how long, and at most: Telegram's own pauses seldom reach an hour.
+_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 86_400.0
+
+
+def send_message(chat_id: int, text: str) -> None:
+    """Sends a plain text, without previews of what it links to.
+
+    Raises TelegramRefused when this chat will never get it; TelegramUnavailable when it did not go out this time, or when
+    it is unknown whether it did.
+    """
+    body = {"chat_id": chat_id, "text": text, "link_preview_options": {"is_disabled": True}}
+    _call("sendMessage", body)
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - requests' own signature
+        """Nowhere. requests looks for a target, and reads the answer without limit, even when told not to follow."""
+        return None
+
+
+def _call(method: str, body: dict[str, Any]) -> None:
+    s = settings.get()
+    token = s.bot_token.get_secret_value()
+    address = f"{s.telegram_api_url.rstrip('/')}/bot{token}/{method}"
+    try:
+        status, answer = _post(address, body)
+    except requests.RequestException as error:
+        failure = type(error).__name__
+    else:
+        _check(status, answer, token)
+        return
+    # Outside of the handler: the library's error holds the address, and must not hang on ours as its context.
+    raise TelegramUnavailable(f"Telegram did not answer: {failure}")
+
+
+def _post(address: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    with _session().post(
+        address, json=body, timeout=(CONNECT_SECONDS, READ_SECONDS), allow_redirects=False, stream=True
+    ) as response:
+        received = bytearray()
+        for chunk in response.iter_content(16 * 1024):
+            received += chunk
+            if len(received) > ANSWER_BYTES:
+                raise TelegramUnavailable("Telegram's answer is too large")
+    try:
+        answer = json.loads(received)
+    except (ValueError, RecursionError):
+        answer = None
+    return response.status_code, answer if isinstance(answer, dict) else {}
+
+
+def _check(status: int, answer: dict[str, Any], token: str) -> None:
+    if status == requests.codes.ok and answer.get("ok") is True:
+        return
+    said = f"Telegram answered {status} {_reason(answer, token)}".rstrip()
+    if status in _FINAL:
+        raise TelegramRefused(said)
+    if status == _LIMITED:
+        raise TelegramUnavailable(said, retry_after=_pause(answer))
+    if status in _WRONG_TOKEN:
+        said += " (is BOT_TOKEN right?)"
+    raise TelegramUnavailable(said)
+
+
+def _reason(answer: dict[str, Any], token: str) -> str:
+    """Telegram's own words; somebody in between might quote the address in them."""
+    words = str(answer.get("description", ""))
+    for secret in (token, token.partition(":")[2]):
+        words = words.replace(secret, "[token]")
+    return "".join(sign if sign.isprintable() else " " for sign in words[:LONGEST_REASON])
+
+
+def _pause(answer: dict[str, Any]) -> float:
+    parameters = answer.get("parameters")
+    seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        return _PAUSE_SECONDS
+    return min(max(float(seconds), 1.0), _LONGEST_PAUSE_SECONDS)
+
+
+@cache
+def _session() -> requests.Session:
+    """Proxy variables are heeded, unlike with YooKassa: where Telegram is behind one, the bot goes through it as well."""
+    session = _Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, DeadlineAdapter(pause_seconds=READ_SECONDS, answer_seconds=ANSWER_SECONDS))
+    return session
+
+
+os.register_at_fork(after_in_child=_session.cache_clear)  # a child must not share its parent's connections

@@ -1,0 +1,12 @@
+"""Tasks about what people are told (queue `care`)."""
+
+from __future__ import annotations
+
+from krotray_core import notices
+from krotray_tasks.app import celery
+
+
+@celery.task(max_retries=0)
+def send_due() -> None:
+    """Sends what is due. Of several at once all but one find the lease taken, and end at once."""
+    notices.send_due()
