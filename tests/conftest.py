@@ -6,8 +6,9 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,18 @@ def third_node(world: World) -> Iterator[XrayNode]:
     node = XrayNode("Third", world.folder / "third", grpc_port=free_port(), vless_port=free_port())
     yield node
     node.stop()
+
+
+@pytest.fixture
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
+    """Moves our clock (not YooKassa's, not PostgreSQL's) by a length of time, back too."""
+    real, moved = clock.now, [timedelta(0)]
+    monkeypatch.setattr(clock, "now", lambda: real() + moved[0])
+
+    def move(by: timedelta) -> None:
+        moved[0] += by
+
+    return move
 
 
 @pytest.fixture

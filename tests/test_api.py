@@ -12,12 +12,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
-from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from krotray_core import billing, cabinet, db, settings, subscriptions
-from krotray_core.db import transaction
-from krotray_core.models import Server, Subscription
+from krotray_core.models import Server
 from sandbox.person import Person
 from sandbox.world import World
 from tests.conftest import at_checkout, at_once, converge_all
@@ -73,8 +71,7 @@ def test_from_nothing_to_a_key_and_back(client: FlaskClient, fresh: World, fleet
     key = get(client, "/api/key", person)
     assert key == {name: subscription[name] for name in ("vless_url", "subscription_url", "expires_at", "days_left")}
 
-    with transaction() as session:  # run out, and no sweep has come by yet
-        session.execute(update(Subscription).values(expires_at=datetime.now(UTC)))
+    subscriptions.set_expiry(person.telegram_id, datetime.now(UTC))  # run out, and no sweep has come by yet
     me = get(client, "/api/me", person)
     assert me["state"] == me["subscription"]["status"] == "expired"
     assert me["subscription"]["vless_url"] is None

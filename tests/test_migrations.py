@@ -312,12 +312,14 @@ def crowd(fresh: World) -> Iterator[list[str]]:
     event.remove(db.engine(), "before_cursor_execute", explain)
 
 
+@pytest.mark.writes_past_the_ledger
 def test_expiring_reads_only_what_has_run_out(crowd: list[str]) -> None:
     assert subscriptions.expire_due()[0] == 100
     assert "ix_subscriptions_due" in crowd[0]
     assert "Seq Scan on subscriptions" not in crowd[0]
 
 
+@pytest.mark.writes_past_the_ledger
 def test_converging_reads_only_dirty_seats(crowd: list[str]) -> None:
     (server_id,) = provisioning.dirty_servers()
     assert len(provisioning._claim(server_id)) == 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -66,15 +67,12 @@ def test_it_fills_evenly(fleet: list[Server]) -> None:
     assert many - few <= 2
 
 
-def test_those_who_wait_lose_no_days_and_come_in_order(fresh: World) -> None:
+def test_those_who_wait_lose_no_days_and_come_in_order(fresh: World, pass_time: Callable[[timedelta], None]) -> None:
     users = [new_user() for _ in range(3)]
-    for user in users:
-        give(user, 30)
-    with transaction() as session:  # it began three days ago; the middle one came first
-        for user, hours in zip(users, (70, 72, 71), strict=True):
-            since = clock.now() - timedelta(hours=hours)
-            statement = update(Subscription).where(Subscription.user_id == user.id)
-            session.execute(statement.values(waiting_since=since, expires_at=since + 30 * DAY))
+    for number in (1, 2, 0):  # it began three days ago; the middle one came first
+        give(users[number], 30)
+        pass_time(timedelta(hours=1))
+    pass_time(timedelta(days=3))
     assert [cabinet.of_user(user.id).days_left for user in users] == [30, 30, 30]
     assert {cabinet.of_user(user.id).state for user in users} == {"provisioning"}
     subscriptions.expire_due()
@@ -98,13 +96,12 @@ def seated() -> list[int]:
         return list(session.scalars(select(Seat.subscription_id).where(Seat.wanted)))
 
 
-def test_who_waits_does_not_expire_and_can_buy_more(fresh: World, user: User) -> None:
+def test_who_waits_does_not_expire_and_can_buy_more(
+    fresh: World, user: User, pass_time: Callable[[timedelta], None]
+) -> None:
     assert fresh
     give(user, 1)
-    with transaction() as session:
-        session.execute(
-            update(Subscription).values(waiting_since=(since := clock.now() - 9 * DAY), expires_at=since + DAY)
-        )
+    pass_time(9 * DAY)
     assert subscriptions.expire_due() == (0, set())
     give(user, 30)
     assert cabinet.of_user(user.id).days_left == 31
@@ -181,6 +178,7 @@ def test_whatever_happens_the_count_is_the_number_of_seats(steps: list[tuple[int
         counts()
 
 
+@pytest.mark.writes_past_the_ledger
 def test_five_thousand_run_out_in_short_transactions(fleet: list[Server]) -> None:
     """In batches, by several sweeps at once: each subscription ends once, each seat is given back once."""
     assert fleet
