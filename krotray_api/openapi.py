@@ -52,7 +52,7 @@ def _document() -> dict[str, Any]:
 def _paths() -> dict[str, Any]:
     payment = _operation("One's own payment", PaymentOut, 200, (401, 404), parameters=[_PAYMENT_ID])
     check = _operation("Have YooKassa asked about it soon", PaymentOut, 200, (401, 404, 429), parameters=[_PAYMENT_ID])
-    create = _operation("Buy or renew", PaymentCreated, 201, (400, 401, 413, 422, 429, 502), body=CreatePayment)
+    create = _operation("Buy or renew", PaymentCreated, 201, (400, 401, 409, 413, 422, 429, 502), body=CreatePayment)
     return {
         "/api/plans": {"get": _operation("What is sold", PlansOut, 200, (), login=False)},
         "/api/me": {"get": _operation("The home screen", MeOut, 200, (401,))},

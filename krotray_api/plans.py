@@ -1,10 +1,10 @@
-"""GET /api/plans: what is sold."""
+"""GET /api/plans: what is sold, and whether buying it takes an e-mail address."""
 
 from __future__ import annotations
 
 from flask import Blueprint
 
-from krotray_api.schemas import PlanOut, PlansOut, answer
+from krotray_api.schemas import PlanOut, PlansOut, ReceiptOut, answer
 from krotray_core import plans
 
 blueprint = Blueprint("plans", __name__)
@@ -13,4 +13,4 @@ blueprint = Blueprint("plans", __name__)
 @blueprint.get("/api/plans")
 def index() -> dict[str, object]:
     """The tariffs on sale; no login needed."""
-    return answer(PlansOut(plans=[PlanOut.of(plan) for plan in plans.on_sale()]))
+    return answer(PlansOut(plans=[PlanOut.of(plan) for plan in plans.on_sale()], receipt=ReceiptOut.now()))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from krotray_core import money
+from krotray_core import money, receipts, settings
 from krotray_core.cabinet import Cabinet, State
 from krotray_core.models import Payment, Plan, User
 from krotray_core.plans import CURRENCY
@@ -30,10 +30,23 @@ class PlanOut(BaseModel):
         return cls(code=plan.code, months=plan.months, days=plan.days, amount=amount, currency=CURRENCY)
 
 
+class ReceiptOut(BaseModel):
+    """What the tax receipt (54-FZ) asks of a buyer."""
+
+    email_required: bool = Field(description="Whether a payment needs an e-mail address, given with it or kept before")
+    consent: str | None = Field(description="The owner's own words beside the e-mail field")
+
+    @classmethod
+    def now(cls) -> ReceiptOut:
+        """As the shop is set up."""
+        return cls(email_required=receipts.required(), consent=settings.get().receipt_consent)
+
+
 class PlansOut(BaseModel):
-    """All tariffs on sale."""
+    """All tariffs on sale, and what it takes to buy one."""
 
     plans: list[PlanOut]
+    receipt: ReceiptOut
 
 
 class UserOut(BaseModel):
@@ -42,11 +55,17 @@ class UserOut(BaseModel):
     telegram_id: int
     username: str | None
     first_name: str | None
+    receipt_email: str | None = Field(description="Where their receipts go, if they have told")
 
     @classmethod
     def of(cls, user: User) -> UserOut:
         """From the user's row."""
-        return cls(telegram_id=user.telegram_id, username=user.username, first_name=user.first_name)
+        return cls(
+            telegram_id=user.telegram_id,
+            username=user.username,
+            first_name=user.first_name,
+            receipt_email=user.receipt_email,
+        )
 
 
 class ServerOut(BaseModel):
@@ -132,7 +151,9 @@ class PaymentOut(BaseModel):
     created_at: datetime
     paid_at: datetime | None
     confirmation_url: str | None
-    cancel_reason: str | None
+    cancel_reason: str | None = Field(
+        description="Why it was canceled: YooKassa's word, such as insufficient_funds, or ours (not_created, returned, unknown)"
+    )
     refunded_amount: str = Field(description="How much of it has gone back")
 
     @classmethod

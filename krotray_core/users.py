@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from krotray_core import receipts
 from krotray_core.db import transaction
 from krotray_core.errors import NotFound
 from krotray_core.models import User
@@ -47,6 +48,14 @@ def find(telegram_id: int) -> User:
     if user is None:
         raise NotFound(f"no user with Telegram id {telegram_id}")
     return user
+
+
+def keep_receipt_email(user_id: int, text: str) -> str:
+    """Keeps where this user's receipts go from now on. Returns the address in its normal form; raises EmailInvalid."""
+    address = receipts.check_email(text)
+    with transaction() as session:
+        session.get_one(User, user_id).receipt_email = address
+    return address
 
 
 def email(user_id: int) -> str:
