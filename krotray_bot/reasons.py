@@ -1,33 +1,33 @@
 """Why a payment came to nothing, by YooKassa's word or ours: what happened, what became of the money, what to do next.
 
 The Mini App says the same, in static/reasons.js; a test compares the two.
-https://yookassa.ru/developers/payment-acceptance/after-the-payment/declined-payments#cancellation-details-reason
+https://yookassa.ru/developers/payment-acceptance/after-the-payment/declined-payments
 """
 
 from __future__ import annotations
 
 RU = {
     "3d_secure_failed": "Банк не смог убедиться, что платите вы. Деньги не списаны. Попробуйте ещё раз и введите код из банка.",
-    "call_issuer": "Банк отклонил оплату, деньги не списаны. Причину знает только он: позвоните в банк или заплатите иначе.",
+    "call_issuer": "Банк отклонил оплату, деньги не списаны. Причину знает он: позвоните туда или заплатите другим способом.",
     "canceled_by_merchant": "Платёж отменён с нашей стороны, деньги не списаны. Если доступ ещё нужен, попробуйте снова.",
     "card_expired": "Срок действия карты закончился, деньги не списаны. Заплатите другой картой или через СБП.",
     "country_forbidden": "Карты этой страны касса не принимает, деньги не списаны. Подойдёт карта российского банка или СБП.",
     "deal_expired": "Время на оплату вышло, деньги не списаны. Начните ещё раз.",
     "expired_on_capture": "Касса не успела закончить оплату. Если банк удержал деньги, он их вернёт. Попробуйте ещё раз.",
     "expired_on_confirmation": "Время на оплату вышло, деньги не списаны. Начните ещё раз: на оплату есть час.",
-    "fraud_suspected": "Касса засомневалась в платеже, деньги не списаны. Заплатите другой картой или другим способом.",
+    "fraud_suspected": "Касса засомневалась в платеже, деньги не списаны. Попробуйте другую карту или другой способ.",
     "general_decline": "Банк отклонил оплату без объяснений, деньги не списаны. Попробуйте другую карту или другой способ.",
-    "identification_required": "Лимит кошелька исчерпан, деньги не списаны. Подтвердите в нём личность или заплатите иначе.",
+    "identification_required": "Лимит кошелька исчерпан, деньги не списаны. Подтвердите в нём личность или заплатите другим способом.",
     "insufficient_funds": "На счёте не хватило денег, ничего не списано. Пополните его или заплатите с другой карты или счёта.",
     "internal_timeout": "Касса не успела провести оплату, деньги не списаны. Попробуйте ещё раз через минуту.",
     "invalid_card_number": "Номер карты введён с ошибкой, деньги не списаны. Проверьте номер и попробуйте ещё раз.",
     "invalid_csc": "Код на обороте карты не подошёл, деньги не списаны. Проверьте три цифры и попробуйте ещё раз.",
     "issuer_unavailable": "Ваш банк сейчас не отвечает, деньги не списаны. Попробуйте позже или заплатите через другой банк.",
     "not_created": "Касса не приняла счёт, деньги не списаны. Попробуйте ещё раз или выберите другой способ.",
-    "payment_method_limit_exceeded": "Исчерпан лимит на платежи, деньги не списаны. Попробуйте завтра или заплатите иначе.",
-    "payment_method_restricted": "Банк запретил такие платежи, деньги не списаны. Спросите у банка почему или заплатите иначе.",
+    "payment_method_limit_exceeded": "Лимит платежей исчерпан, деньги не списаны. Попробуйте завтра или заплатите другим способом.",
+    "payment_method_restricted": "Банк запретил такие платежи, деньги не списаны. Спросите у банка почему или заплатите другим способом.",
     "permission_revoked": "Разрешение на списания отозвано, деньги не списаны. Чтобы продлить доступ, оплатите ещё раз.",
-    "returned": "Пришла не та сумма, и деньги вернулись туда, откуда пришли. Если доступ ещё нужен, попробуйте снова.",
+    "returned": "Оплата пришла не такой, как мы ждали, и деньги вернулись вам. Если доступ ещё нужен, попробуйте снова.",
     "unsupported_mobile_operator": "С номера этого оператора заплатить нельзя, деньги не списаны. Выберите другой способ.",
 }
 
@@ -52,6 +52,6 @@ EN = {
     "payment_method_limit_exceeded": "A limit for payments is used up, no money was taken. Try tomorrow, or pay in another way.",
     "payment_method_restricted": "The bank forbids such payments, no money was taken. Ask the bank why, or pay in another way.",
     "permission_revoked": "The permission to charge was withdrawn, no money was taken. To renew access, pay once more.",
-    "returned": "The sum was not the right one, and the money went back where it came from. If you still want access, try again.",
+    "returned": "The payment was not what we expected, and the money went back to you. If you still want access, try again.",
     "unsupported_mobile_operator": "This phone operator cannot be paid with, no money was taken. Choose another way to pay.",
 }
