@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,33 +20,39 @@ from krotray_bot import words as languages
 from krotray_bot.apologies import apology
 from krotray_bot.talk import Screen, Talk
 from krotray_bot.words import Words
-from krotray_core import billing, cabinet, checkout, clock, plans, settings, users
+from krotray_core import billing, cabinet, checkout, clock, plans, receipts, settings, users
 from krotray_core.cabinet import Cabinet
-from krotray_core.errors import GatewayUnavailable, Invalid, NotFound, UnknownPlan
+from krotray_core.errors import (
+    EmailInvalid,
+    EmailRequired,
+    GatewayUnavailable,
+    Invalid,
+    NotFound,
+    TooManyOpenPayments,
+    UnknownPlan,
+)
 from krotray_core.models import Payment, Plan, User
 from krotray_core.users import Person
 from krotray_tasks import money
 
 log = logging.getLogger(__name__)
 
-# A link of YooKassa's lives for an hour; an older one is not offered again.
-REUSABLE = timedelta(minutes=45)
-
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Somebody came to us in a private chat. `message_id` is the message of ours that they pressed, if they did."""
+    """Somebody came to us in a private chat: they wrote `text`, or pressed a button of our message `message_id`."""
 
     person: Person
     words: Words
     chat_id: int
     message_id: int | None = None
+    text: str = ""
 
     @classmethod
-    def of(cls, account: Account, chat_id: int, message_id: int | None = None) -> Visit:
+    def of(cls, account: Account, chat_id: int, message_id: int | None = None, text: str | None = None) -> Visit:
         """From what Telegram tells about the sender."""
         person = Person(account.id, account.username, account.first_name, account.language_code)
-        return cls(person, languages.of(account.language_code), chat_id, message_id)
+        return cls(person, languages.of(account.language_code), chat_id, message_id, text or "")
 
     def user(self) -> User:
         """Their row, made or brought up to date."""
@@ -78,13 +83,13 @@ class Desk:
         ):
             bot.register_message_handler(self._answering(action), commands=[command], chat_types=["private"])
         bot.register_message_handler(
-            self._answering(self._not_understood), content_types=util.content_type_media, chat_types=["private"]
+            self._answering(self._heard), content_types=util.content_type_media, chat_types=["private"]
         )
         bot.register_callback_query_handler(self.on_press, func=lambda _: True)
 
     def _answering(self, action: Callable[[Visit], Reply]) -> Callable[[Message], None]:
         def on_message(message: Message) -> None:
-            visit = Visit.of(message.from_user, message.chat.id)
+            visit = Visit.of(message.from_user, message.chat.id, text=message.text)
             reply = self._guarded(visit, action, again="home")
             if reply.screen:
                 self._talk.send(visit.chat_id, reply.screen)
@@ -133,15 +138,25 @@ class Desk:
         try:
             try:
                 return action(visit)
-            except UnknownPlan:  # withdrawn, or sold at another price or length by now
-                return self._tariffs(visit, changed=True)
-            except Invalid:  # a way to pay that we no longer offer: here is what we do
-                return self._tariffs(visit)
+            except (Invalid, TooManyOpenPayments) as error:
+                return self._way_on(visit, error)
         except Exception as error:
             text = apology(error, visit.words, buying=again.startswith("pay:"))
             if again.startswith("check:"):  # a new face would take away the button to pay with
                 return Reply(toast=text)
             return Reply(screens.fault(visit.words, text, again))
+
+    def _way_on(self, visit: Visit, error: Invalid | TooManyOpenPayments) -> Reply:
+        """What somebody sees who cannot have what they asked for in this way."""
+        match error:
+            case EmailRequired():
+                return Reply(screens.ask_email(visit.words, settings.get().receipt_consent))
+            case EmailInvalid():
+                return Reply(screens.email_wrong(visit.words))
+            case TooManyOpenPayments():
+                return Reply(screens.too_many_open(visit.words, _payable(cabinet.of_user(visit.user().id))))
+            case _:  # a tariff withdrawn or sold on other terms by now, or a way to pay that we no longer offer
+                return self._tariffs(visit, changed=isinstance(error, UnknownPlan))
 
     def _home(self, visit: Visit) -> Reply:
         seen = None
@@ -159,8 +174,18 @@ class Desk:
             )
         )
 
-    def _not_understood(self, visit: Visit) -> Reply:
-        return Reply(screens.not_understood(visit.words, settings.get().mini_app_url))
+    def _heard(self, visit: Visit) -> Reply:
+        """Free words. While receipts are on, a single one with an @ in it is where somebody's go: nothing has to be remembered."""
+        email_wanted = False
+        if receipts.required():
+            user = visit.user()
+            said = visit.text.split()
+            if len(said) == 1 and "@" in said[0]:
+                return Reply(
+                    screens.email_kept(visit.words, users.keep_receipt_email(user.id, said[0]), plans.on_sale())
+                )
+            email_wanted = user.receipt_email is None
+        return Reply(screens.not_understood(visit.words, settings.get().mini_app_url, email_wanted=email_wanted))
 
     def _key(self, visit: Visit) -> Reply:
         seen = cabinet.of_user(visit.user().id)
@@ -170,21 +195,19 @@ class Desk:
         return Reply(screens.tariffs(visit.words, plans.on_sale(), changed=changed))
 
     def _payment(self, visit: Visit, code: str, seen: str, method: str) -> Payment:
-        """The payment that this press is about: one just like it that can still be paid, or a new one.
+        """The payment that this press is about. Handled twice (two taps, a crash in between) it leads to one address.
 
-        So a press that is handled twice (two taps, a crash in between) leads to one address, and nobody pays twice.
-        Raises UnknownPlan when the tariff is not sold as it was seen.
+        Raises UnknownPlan when the tariff is not sold as it was seen, unless its payment was begun before that.
         """
         user = visit.user()
-        begun = _payable(cabinet.of_user(user.id))
-        if (
-            begun
-            and begun.confirmation_url
-            and (begun.plan_code, screens.terms(begun), begun.method) == (code, seen, method)
-            and clock.now() - begun.created_at < REUSABLE
-        ):
+        try:
+            plan = _as_seen(code, seen)
+        except UnknownPlan:
+            begun = _payable(cabinet.of_user(user.id))
+            if begun is None or not _is_of(begun, code, seen, method):
+                raise
             return begun
-        payment = checkout.start(user.id, _as_seen(code, seen).code, method)
+        payment = checkout.start(user.id, plan.code, method)
         if screens.terms(payment) != seen:  # changed between these two lines: nobody is sent to pay it
             raise UnknownPlan("the tariff has just changed")
         if not payment.confirmation_url:
@@ -206,6 +229,12 @@ def _as_seen(code: str, seen: str) -> Plan:
     if screens.terms(plan) != seen:
         raise UnknownPlan("not sold at this price or length any more")
     return plan
+
+
+def _is_of(begun: Payment, code: str, seen: str, method: str) -> bool:
+    """Whether a payment came from this very button, and there is time left to pay it."""
+    same = (begun.plan_code, screens.terms(begun), begun.method) == (code, seen, method)
+    return same and begun.confirmation_url is not None and clock.now() - begun.created_at < checkout.STILL_PAYABLE
 
 
 def _payable(seen: Cabinet) -> Payment | None:

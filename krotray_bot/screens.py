@@ -16,6 +16,7 @@ from krotray_core.cabinet import Cabinet
 from krotray_core.models import Payment, Plan
 
 LONGEST_COPY = 256  # characters in a copy button
+MOST_AT_ONCE = 4  # tariffs whose ways to pay fit on one screen
 
 Row = list[InlineKeyboardButton]
 
@@ -28,9 +29,10 @@ def home(words: Words, *, name: str, mini_app_url: str, seen: Cabinet | None, no
     return Screen(text, menu(words, mini_app_url))
 
 
-def not_understood(words: Words, mini_app_url: str) -> Screen:
-    """An answer to anything that is neither a command nor a button."""
-    return Screen(words.not_understood, menu(words, mini_app_url))
+def not_understood(words: Words, mini_app_url: str, *, email_wanted: bool = False) -> Screen:
+    """An answer to anything that is neither a command nor a button; it may have been meant as an e-mail address."""
+    text = f"{words.email_hint}\n\n{words.not_understood}" if email_wanted else words.not_understood
+    return Screen(text, menu(words, mini_app_url))
 
 
 def menu(words: Words, mini_app_url: str) -> list[Row]:
@@ -64,18 +66,58 @@ def to_pay(words: Words, payment: Payment) -> Screen:
     """The payment's own message: where to pay, and how to see that it counted."""
     price = money.to_rubles(payment.amount_kopecks)
     text = words.to_pay.format(months=words.months(payment.months), price=price, method=words.methods[payment.method])
+    receipt = payment.request.get("receipt")
+    if receipt:
+        text += words.receipt_goes_to.format(email=escape(receipt["customer"]["email"]))
     return Screen(text, [*_paying(words, payment), [_press(words.back, "buy")]])
+
+
+def ask_email(words: Words, consent: str | None) -> Screen:
+    """Before the first payment: where the receipt goes. `consent` is what the owner wants to be read beside it."""
+    text = f"{words.ask_email}\n\n{escape(consent)}" if consent else words.ask_email
+    return Screen(text, [[_press(words.back, "buy")]])
+
+
+def email_wrong(words: Words) -> Screen:
+    """That was to be an e-mail address, and is none."""
+    return Screen(words.email_wrong, [[_press(words.menu, "home")]])
+
+
+def email_kept(words: Words, email: str, on_sale: Sequence[Plan]) -> Screen:
+    """The address is kept: everything that can be bought is one press away, for we do not remember what they had chosen."""
+    kept = words.email_kept.format(email=escape(email))
+    if not 1 <= len(on_sale) <= MOST_AT_ONCE:
+        below = tariffs(words, on_sale)
+        return Screen(f"{kept}\n\n{below.text}", below.rows)
+    rows = [
+        [_press(f"{_plan(words, plan)} · {words.methods[method]}", f"pay:{plan.code}:{terms(plan)}:{method}")]
+        for plan in on_sale
+        for method in plans.METHODS
+    ]
+    return Screen(f"{kept}\n\n{words.choose_both}", [*rows, [_press(words.menu, "home")]])
+
+
+def too_many_open(words: Words, payable: Payment | None) -> Screen:
+    """No new payment before one of the open ones is paid or has run out; `payable` is the latest of them."""
+    return Screen(words.too_many_open, [*(_paying(words, payable) if payable else []), [_press(words.menu, "home")]])
 
 
 def checked(words: Words, payment: Payment, seen: Cabinet, now: datetime) -> Screen:
     """How a payment ended."""
     if payment.flagged_at is not None:
         return Screen(words.flagged, [[_press(words.my_key, "key")], [_press(words.menu, "home")]])
+    back = money.to_rubles(payment.refunded_kopecks)
     if payment.status == "succeeded":
         below = key(words, seen, now)
-        return Screen(words.paid + below.text, below.rows)
-    text = words.refunded if payment.status == "refunded" else words.canceled
-    return Screen(text, [[_press(words.buy, "buy")], [_press(words.menu, "home")]])
+        said = words.paid + (words.part_returned.format(price=back) if payment.refunded_kopecks else "")
+        return Screen(said + below.text, below.rows)
+    elsewhere = [[_press(words.buy, "buy")], [_press(words.menu, "home")]]
+    if payment.status == "refunded":
+        return Screen(words.refunded.format(price=back), elsewhere)
+    # One press tries again, by the same way first; at another price by now, it shows the tariffs instead.
+    ways = sorted(plans.METHODS, key=lambda method: method != payment.method)
+    again = [[_press(words.pay_by[method], f"pay:{payment.plan_code}:{terms(payment)}:{method}")] for method in ways]
+    return Screen(words.reasons.get(payment.cancel_reason or "", words.canceled), [*again, *elsewhere])
 
 
 def key(words: Words, seen: Cabinet, now: datetime, payable: Payment | None = None) -> Screen:
@@ -147,10 +189,14 @@ def _cabinet(words: Words, mini_app_url: str) -> Row:
 
 
 def _plan_label(words: Words, plan: Plan, on_sale: Sequence[Plan]) -> str:
-    label = words.plan.format(months=words.months(plan.months), price=money.to_rubles(plan.amount_kopecks))
+    label = _plan(words, plan)
     shortest = min(on_sale, key=lambda other: other.months)
     saved = shortest.amount_kopecks * plan.months // shortest.months - plan.amount_kopecks
     return label + (words.saving.format(price=money.to_rubles(saved)) if saved > 0 else "")
+
+
+def _plan(words: Words, plan: Plan) -> str:
+    return words.plan.format(months=words.months(plan.months), price=money.to_rubles(plan.amount_kopecks))
 
 
 def _press(label: str, data: str) -> InlineKeyboardButton:

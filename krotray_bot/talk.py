@@ -41,7 +41,7 @@ class Talk:
         except ApiTelegramException as error:
             if error.error_code != 403:
                 raise
-            log.info("chat %s does not want to hear from us", chat_id)
+            log.info("somebody does not want to hear from us")
 
     def show(self, chat_id: int, message_id: int | None, screen: Screen) -> None:
         """Turns our message into this screen; where that is not possible (any more), it is sent anew."""

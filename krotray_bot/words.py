@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from krotray_bot import reasons
 from krotray_core import speech
 
 COMMANDS = ("start", "buy", "key", "help")
@@ -35,6 +36,7 @@ class Words:
     refresh: str
     copy_link: str
     again: str
+    pay_by: dict[str, str]
     methods: dict[str, str]
 
     # Screens.
@@ -48,6 +50,7 @@ class Words:
     choose_method: str
     to_pay: str
     paid: str
+    part_returned: str
     preparing: str
     works: str
     how_to_copy: str
@@ -58,11 +61,21 @@ class Words:
     expired: str
     help_text: str
 
+    # The tax receipt's address.
+    ask_email: str
+    email_kept: str
+    choose_both: str
+    email_wrong: str
+    email_hint: str
+    receipt_goes_to: str
+
     # How a payment stands.
     not_seen_yet: str
+    reasons: dict[str, str]
     canceled: str
     refunded: str
     flagged: str
+    too_many_open: str
 
     # Faults: what happened to the money, and what to do.
     gateway_away: str
@@ -91,6 +104,7 @@ RU = Words(
     refresh="Обновить",
     copy_link="Скопировать ссылку",
     again="Попробовать ещё раз",
+    pay_by={"sbp": "Оплатить через СБП", "card": "Оплатить картой"},
     methods={"sbp": "СБП", "card": "Банковская карта"},
     greeting="Здравствуйте, {name}. Это <b>KrotRay</b> — крот, который роет вам тоннель к свободному интернету.",
     not_understood="Я понимаю кнопки и команды. Выберите, что нужно:",
@@ -105,6 +119,7 @@ RU = Words(
         "Нажмите «Оплатить», а потом вернитесь сюда и нажмите «Проверить оплату» — ключ появится здесь же."
     ),
     paid="Оплата прошла, спасибо.\n\n",
+    part_returned="Из этой оплаты {price} вернулись вам.\n\n",
     preparing="Ключ готовим — обычно это несколько секунд. Нажмите «Обновить»; чат можно закрыть, ключ не потеряется.",
     works="<b>Ключ работает до {date}</b> — {days_left}.",
     how_to_copy="Нажмите на строку, чтобы скопировать, и вставьте в VPN-приложение. Как это сделать — в «Помощи».",
@@ -124,10 +139,21 @@ RU = Words(
         "<b>Заплатили, а ключа нет</b>\n"
         "Оплата засчитывается сама, обычно за минуту. Нажмите «Мой ключ»."
     ),
+    ask_email="На какой e-mail прислать чек? Напишите адрес сообщением, например anna@example.com. Деньги пока не списаны.",
+    email_kept="Чек пришлём на <b>{email}</b>. Чтобы сменить адрес, пришлите другой.",
+    choose_both="Осталось заплатить. Выберите срок и способ:",
+    email_wrong="Не похоже на e-mail. Проверьте адрес и пришлите его ещё раз, например anna@example.com. Деньги не списаны.",
+    email_hint="Если это был e-mail для чека, напишите только его, например anna@example.com.",
+    receipt_goes_to="\n\nЧек придёт на {email}. Другой адрес можно прислать сообщением.",
     not_seen_yet="Оплаты пока не видно, проверяем. Если вы заплатили, деньги не потеряются. Нажмите ещё раз через минуту.",
-    canceled="Оплата не прошла, деньги не списаны. Можно попробовать ещё раз.",
-    refunded="Этот платёж возвращён: деньги вернутся туда, откуда пришли, обычно за несколько дней.",
+    reasons=reasons.RU,
+    canceled="Оплата не прошла, деньги не списаны. Можно попробовать ещё раз или заплатить другим способом.",
+    refunded="Этот платёж возвращён: {price} вернутся туда, откуда пришли, обычно за несколько дней.",
     flagged="Платёж пришёл не таким, как мы ждали. Деньги не потеряны: мы разбираемся вручную. Платить снова не нужно.",
+    too_many_open=(
+        "У вас несколько неоплаченных счетов, новый не открыт, деньги не списаны. "
+        "Оплатите последний из них или подождите: через час они закроются сами."
+    ),
     gateway_away="Платёжная система сейчас не отвечает. Деньги не списаны. Попробуйте через минуту.",
     gateway_refused="Платёжная система не приняла заказ. Деньги не списаны. Попробуйте другой способ или зайдите позже.",
     away_buying="Сервис ненадолго недоступен. Деньги не списаны. Попробуйте через минуту.",
@@ -154,6 +180,7 @@ EN = Words(
     refresh="Refresh",
     copy_link="Copy the link",
     again="Try again",
+    pay_by={"sbp": "Pay by SBP", "card": "Pay by card"},
     methods={"sbp": "SBP (Faster Payments)", "card": "Bank card"},
     greeting="Hello, {name}. This is <b>KrotRay</b>, the mole who digs you a tunnel to the open internet.",
     not_understood="I understand buttons and commands. Please choose:",
@@ -168,6 +195,7 @@ EN = Words(
         "Press “Pay”, then come back here and press “Check the payment”: the key will appear right here."
     ),
     paid="The payment went through, thank you.\n\n",
+    part_returned="Of this payment {price} went back to you.\n\n",
     preparing="Your key is being made, usually within seconds. Press “Refresh”; you may close the chat, the key will wait.",
     works="<b>Your key works until {date}</b>, {days_left}.",
     how_to_copy="Tap a line to copy it, then paste it into your VPN app. “Help” tells how.",
@@ -187,10 +215,21 @@ EN = Words(
         "<b>Paid, but no key</b>\n"
         "A payment counts by itself, usually within a minute. Press “My key”."
     ),
+    ask_email="Which e-mail address should the receipt go to? Write it here, such as anna@example.com. No money was taken yet.",
+    email_kept="The receipt will go to <b>{email}</b>. To change the address, send another one.",
+    choose_both="Now the payment. Choose a period and a way to pay:",
+    email_wrong="This does not look like an e-mail address. Please check it and send it again. No money was taken.",
+    email_hint="If this was the e-mail address for the receipt, please write nothing but the address: anna@example.com.",
+    receipt_goes_to="\n\nThe receipt goes to {email}. For another address, just write it here.",
     not_seen_yet="No payment seen yet, we are checking. If you have paid, the money is safe. Press again in a minute.",
-    canceled="The payment did not go through, no money was taken. You can try again.",
-    refunded="This payment was returned: the money goes back where it came from, usually within a few days.",
+    reasons=reasons.EN,
+    canceled="The payment did not go through, no money was taken. You can try again or pay in another way.",
+    refunded="This payment was returned: {price} goes back where it came from, usually within a few days.",
     flagged="The payment is not what we expected. The money is safe: we are looking into it. No need to pay again.",
+    too_many_open=(
+        "You have several unpaid bills, so no new one was opened and no money was taken. "
+        "Pay the latest of them, or wait: they close by themselves within an hour."
+    ),
     gateway_away="The payment system does not answer at the moment. No money was taken. Try again in a minute.",
     gateway_refused="The payment system did not take the order. No money was taken. Try another way to pay, or come later.",
     away_buying="The service is away for a moment. No money was taken. Try again in a minute.",

@@ -4,12 +4,13 @@ import { initData } from "./telegram.js";
 
 const PATIENCE = 25_000;
 
-/** A call that did not work out; `code` is the service's own, or `offline`, `unreachable`, `unreadable`. */
+/** A call that did not work out; `code` is the service's own, or `offline`, `unreachable`, `unreadable`. `wait`: seconds, if it said. */
 export class ApiError extends Error {
-  constructor(code, status = 0) {
+  constructor(code, status = 0, wait = null) {
     super(code);
     this.code = code;
     this.status = status;
+    this.wait = wait;
   }
 }
 
@@ -32,7 +33,7 @@ async function call(method, path, body) {
     const there = Date.parse(response.headers.get("Date"));
     if (there) skew = there - Date.now();
     const answer = await response.json().catch(() => null);
-    if (!response.ok) throw new ApiError(answer?.code ?? "unreadable", response.status);
+    if (!response.ok) throw new ApiError(answer?.code ?? "unreadable", response.status, Number(response.headers.get("Retry-After")) || null);
     if (answer === null) throw new ApiError("unreadable", response.status);
     return answer;
   } finally {
@@ -40,8 +41,9 @@ async function call(method, path, body) {
   }
 }
 
-export const plans = async () => (await call("GET", "plans")).plans;
+/** `{plans, receipt}`: what is sold, and what a receipt asks of the buyer. */
+export const plans = () => call("GET", "plans");
 export const me = () => call("GET", "me");
-export const pay = (tariff, method) => call("POST", "payments/create", { tariff, method });
+export const pay = (tariff, method, email) => call("POST", "payments/create", { tariff, method, email });
 export const payment = (id) => call("GET", `payments/${encodeURIComponent(id)}`);
 export const check = (id) => call("POST", `payments/${encodeURIComponent(id)}/check`);

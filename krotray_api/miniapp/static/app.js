@@ -5,8 +5,9 @@ import { say, show } from "./dom.js";
 import { repeat } from "./poll.js";
 import { begun } from "./storage.js";
 import * as telegram from "./telegram.js";
-import { date, farewell, lang, needsLogin, t, trouble } from "./texts.js";
-import { buyView } from "./views/buy.js";
+import { aboutEmail, date, lang, needsLogin, rubles, t, trouble, why } from "./texts.js";
+import { buyView, nothingView } from "./views/buy.js";
+import { canceledView } from "./views/canceled.js";
 import { activeView, expiredView } from "./views/home.js";
 import { outsideView, troubleView } from "./views/message.js";
 import { provisioningView, waitingView } from "./views/waiting.js";
@@ -15,7 +16,8 @@ import { provisioningView, waitingView } from "./views/waiting.js";
 const PAYABLE = 75 * 60_000;
 const STALE_VIEW = 10_000;
 
-let plans = [];
+let offer = { plans: [], receipt: { email_required: false, consent: null } };
+let chosen = {}; // what somebody wanted to buy last: {code, method, email}
 let me = null;
 let payment = null; // begun on this device and without an end yet
 let left = false; // its owner went home without paying
@@ -31,7 +33,7 @@ function go(screen, { back = null, live = null } = {}) {
 
 /** Reads everything anew and shows what follows from it. */
 async function read() {
-  [me, plans] = await Promise.all([api.me(), plans.length ? plans : api.plans()]);
+  [me, offer] = await Promise.all([api.me(), api.plans()]);
   looked = Date.now();
   window.removeEventListener("online", refresh);
   route(await settleBegun());
@@ -74,21 +76,28 @@ async function finish() {
   looked = Date.now();
   if (ended.status === "succeeded") {
     telegram.nod();
-    return { tone: "good", paid: true };
+    return { tone: "good", paid: true, returned: Number(ended.refunded_amount) ? ended.refunded_amount : null };
   }
-  return { tone: "bad", words: ended.status === "pending" ? t.notice.stale : farewell(ended), buy: ended.status === "canceled" };
+  if (ended.status === "canceled") return { canceled: ended };
+  return { tone: "bad", words: ended.status === "pending" ? t.notice.stale : t.notice.refunded(rubles(ended.refunded_amount)) };
 }
 
 function route(note = null) {
-  const running = me.state === "active" || me.state === "provisioning";
+  const running = isRunning();
+  if (note?.canceled) return canceled(note.canceled);
   if (payment && !left) return waiting();
   if (me.state === "payment_pending" && !left) return waiting();
   if (me.state === "provisioning") return provisioning();
-  if (note?.paid) note.words = running ? t.home.paid(date(me.subscription.expires_at)) : null;
+  if (note?.paid) {
+    const returned = note.returned && t.home.partReturned(rubles(note.returned));
+    note.words = [running && t.home.paid(date(me.subscription.expires_at)), returned].filter(Boolean).join(" ");
+  }
   if (note?.words) say(note.words);
-  if (note?.buy || me.state === "no_subscription" || me.state === "payment_pending") return buy(note);
+  if (me.state === "no_subscription" || me.state === "payment_pending") return buy(note);
   return home(note);
 }
+
+const isRunning = () => me.state === "active" || me.state === "provisioning";
 
 function home(note) {
   const { subscription } = me;
@@ -110,18 +119,35 @@ function buy(note = null) {
     route();
   };
   const back = state === "no_subscription" && !unpaid ? null : goBack;
-  go(buyView({ state, plans, note, usual: me.subscription?.tariff_months, goBack: back, pay }), { back });
+  if (!offer.plans.length) {
+    const look = async () => {
+      offer = await api.plans();
+      if (offer.plans.length) buy();
+    };
+    return go(nothingView({ goBack: back, look }), { back });
+  }
+  const wanted = { ...chosen, email: chosen.email ?? me.user.receipt_email };
+  const usual = me.subscription?.tariff_months;
+  go(buyView({ state, ...offer, note, chosen: wanted, usual, goBack: back, pay, bill: openBill }), { back });
+  if (note) window.scrollTo(0, 0); // it may be the same screen again
 }
 
-async function pay(plan, method) {
+/** Makes a payment and opens the checkout. `plan` is as it was seen: at another price or length by now, it is not bought. */
+async function pay(plan, method, email) {
+  chosen = { code: plan.code, method, email };
   try {
-    const made = await api.pay(plan.code, method);
+    offer = await api.plans();
+    const same = offer.plans.find((one) => ["code", "months", "days", "amount", "currency"].every((name) => one[name] === plan[name]));
+    if (!same) return buyAgain(t.buy.changed);
+    const made = await api.pay(plan.code, method, email);
+    if (email) me.user.receipt_email = email;
     begun.set(user(), made.payment_id);
     left = false;
     payment = {
       payment_id: made.payment_id,
       status: "pending",
       amount: plan.amount,
+      method,
       tariff: plan.code,
       created_at: new Date(api.now()).toISOString(),
       confirmation_url: made.confirmation_url,
@@ -129,21 +155,49 @@ async function pay(plan, method) {
     waiting();
     if (made.confirmation_url) telegram.open(made.confirmation_url);
   } catch (error) {
-    if (!needsLogin(error)) throw error;
-    fail(error);
+    if (needsLogin(error)) return fail(error);
+    // Receipts were switched on a moment ago: now there is a field for the address.
+    if (aboutEmail(error) && email === undefined && offer.receipt.email_required) return buyAgain(trouble(error, "pay"));
+    throw error;
   }
 }
 
+function buyAgain(words) {
+  say(words);
+  buy({ tone: "bad", words });
+}
+
+/** The newest bill that can still be paid, wherever it was begun. */
+async function openBill() {
+  me = await api.me();
+  looked = Date.now();
+  payment = me.payment_id ? await api.payment(me.payment_id) : null;
+  if (payment?.status !== "pending") payment = null;
+  left = false;
+  if (payment) waiting();
+  else buy();
+}
+
+/** A payment has come to nothing, and nobody waits for it any more. */
+function canceled(ended) {
+  chosen = { code: ended.tariff, method: ended.method };
+  const sold = offer.plans.find((plan) => plan.code === ended.tariff);
+  say(why(ended));
+  const home = isRunning() ? () => route() : null;
+  const plan = sold && { ...sold, amount: ended.amount }; // what stands on the screen is what is bought, or nothing
+  go(canceledView({ payment: ended, plan, pay, bill: openBill, other: () => buy(), home }), { back: home });
+}
+
 function waiting() {
-  const id = payment?.payment_id;
-  const running = me.state === "active" || me.state === "provisioning";
+  const id = payment?.payment_id ?? (me.state === "payment_pending" ? me.payment_id : null);
+  const running = isRunning();
   const leave = (next) => () => {
     left = true;
     next();
   };
   const view = waitingView({
     payment,
-    plan: plans.find((plan) => plan.code === payment?.tariff),
+    plan: offer.plans.find((plan) => plan.code === payment?.tariff),
     check: () => look(true),
     go: telegram.open,
     other: leave(() => buy()),
@@ -235,8 +289,8 @@ async function start() {
     window.addEventListener("pageshow", (event) => event.persisted && comeBack());
     return refresh();
   }
-  plans = await api.plans().catch(() => []);
-  go(outsideView({ plans }));
+  offer = await api.plans().catch(() => offer);
+  go(outsideView(offer));
 }
 
 start();

@@ -1,6 +1,7 @@
 // All words of the app, in Russian and in English.
 
 import { day, plural, price } from "./format.js";
+import * as reasons from "./reasons.js";
 import { language } from "./telegram.js";
 
 const ru = {
@@ -20,9 +21,18 @@ const ru = {
     saves: (sum) => `выгода ${sum}`,
     perMonth: (sum) => `${sum} в месяц`,
     back: "Назад",
+    email: "E-mail для чека",
+    bill: "Перейти к неоплаченному счёту",
+    changed: "Тарифы изменились, деньги не списаны. Выберите заново.",
+    nothing: "Сейчас ничего не продаётся",
+    nothingLead: "Подписка, которая уже идёт, работает как прежде. Загляните чуть позже.",
+    refresh: "Проверить ещё раз",
   },
   months: { one: "#~месяц", few: "#~месяца", many: "#~месяцев", other: "#~месяца" },
   days: { one: "#~день", few: "#~дня", many: "#~дней", other: "#~дня" },
+  // "через …"
+  seconds: { one: "#~секунду", few: "#~секунды", many: "#~секунд", other: "#~секунды" },
+  minutes: { one: "#~минуту", few: "#~минуты", many: "#~минут", other: "#~минуты" },
   left: { one: "остался #~день", few: "осталось #~дня", many: "осталось #~дней", other: "осталось #~дня" },
   until: (date) => `до ${date}`,
   home: {
@@ -38,6 +48,7 @@ const ru = {
     notCopied: "Выделите текст и скопируйте",
     renew: "Продлить",
     paid: (date) => `Оплата прошла, доступ открыт до ${date}.`,
+    partReturned: (sum) => `Из этой оплаты ${sum} вернулись вам.`,
     unpaid: (sum) => `Ждёт оплаты счёт на ${sum}.`,
     unpaidGo: "Продолжить оплату",
     expired: "Доступ закончился",
@@ -66,12 +77,15 @@ const ru = {
     lead: "Ключ выдаём там: откройте чат с ботом KrotRay и нажмите «Открыть». Если вы только что оплатили, вернитесь в Telegram: деньги не потеряются.",
     open: "Открыть Telegram",
   },
+  canceled: {
+    title: "Оплата не прошла",
+    reasons: reasons.ru,
+    other: "Оплата не прошла, деньги не списаны. Можно попробовать ещё раз или заплатить другим способом.",
+    pay: { sbp: "Оплатить через СБП", card: "Оплатить картой" },
+  },
   notice: {
-    canceled: "Оплата не прошла, деньги не списаны. Можно попробовать ещё раз.",
-    funds: "На счёте не хватило денег, ничего не списано. Попробуйте другую карту или СБП.",
-    late: "Время на оплату вышло, деньги не списаны. Можно попробовать ещё раз.",
     stale: "Этот счёт уже закрыт. Если вы успели заплатить, деньги не потеряются: доступ появится сам.",
-    refunded: "Деньги за эту оплату вернулись вам.",
+    refunded: (sum) => `Эта оплата возвращена: ${sum} вернутся туда, откуда пришли, обычно за несколько дней.`,
   },
   retry: "Попробовать ещё раз",
   close: "Закрыть окно",
@@ -89,6 +103,11 @@ const ru = {
     gateway: "Касса не ответила, деньги не списаны. Попробуйте ещё раз через минуту.",
     refused: "Касса не приняла этот способ оплаты, деньги не списаны. Попробуйте другой.",
     tariff: "Этот тариф больше не продаётся, деньги не списаны. Выберите другой.",
+    email: "Укажите e-mail, на него придёт чек. Деньги не списаны.",
+    notEmail: "Не похоже на e-mail, проверьте адрес. Деньги не списаны.",
+    bills: "У вас несколько неоплаченных счетов, новый не открыт, деньги не списаны. Оплатите последний из них или подождите: через час они закроются сами.",
+    often: "Слишком много попыток подряд.",
+    later: (time) => `Деньги не списаны: попробуйте ещё раз через ${time}.`,
     expired: "Вход устарел. Закройте это окно и откройте KrotRay из чата с ботом. Деньги и ключ на месте.",
     invalid: "Telegram не подтвердил, что это вы. Закройте это окно и откройте KrotRay из чата с ботом. Деньги и ключ на месте.",
   },
@@ -111,9 +130,17 @@ const en = {
     saves: (sum) => `save ${sum}`,
     perMonth: (sum) => `${sum} a month`,
     back: "Back",
+    email: "E-mail for the receipt",
+    bill: "Go to the unpaid bill",
+    changed: "Our plans have changed, no money was taken. Please choose again.",
+    nothing: "Nothing is on sale right now",
+    nothingLead: "A subscription that runs works as before. Please look in a little later.",
+    refresh: "Check again",
   },
   months: { one: "#~month", other: "#~months" },
   days: { one: "#~day", other: "#~days" },
+  seconds: { one: "#~second", other: "#~seconds" },
+  minutes: { one: "#~minute", other: "#~minutes" },
   left: { one: "#~day left", other: "#~days left" },
   until: (date) => `until ${date}`,
   home: {
@@ -129,6 +156,7 @@ const en = {
     notCopied: "Select the text and copy it",
     renew: "Renew",
     paid: (date) => `Payment received, access is open until ${date}.`,
+    partReturned: (sum) => `Of this payment ${sum} went back to you.`,
     unpaid: (sum) => `A bill of ${sum} is not paid yet.`,
     unpaidGo: "Continue to payment",
     expired: "Your access has ended",
@@ -157,12 +185,15 @@ const en = {
     lead: "Keys are handed out there: open the chat with the KrotRay bot and press “Open”. If you have just paid, go back to Telegram: the money is not lost.",
     open: "Open Telegram",
   },
+  canceled: {
+    title: "The payment did not go through",
+    reasons: reasons.en,
+    other: "The payment did not go through, no money was taken. You can try again or pay in another way.",
+    pay: { sbp: "Pay by SBP", card: "Pay by card" },
+  },
   notice: {
-    canceled: "The payment did not go through, no money was taken. You can try again.",
-    funds: "There was not enough money on the account, nothing was taken. Try another card or SBP.",
-    late: "The time to pay ran out, no money was taken. You can try again.",
     stale: "This bill is closed. If you did pay in time, the money is not lost: access will appear by itself.",
-    refunded: "The money for this payment was returned to you.",
+    refunded: (sum) => `This payment was returned: ${sum} goes back where it came from, usually within a few days.`,
   },
   retry: "Try again",
   close: "Close the window",
@@ -179,6 +210,11 @@ const en = {
     gateway: "The checkout did not answer, no money was taken. Try again in a minute.",
     refused: "The checkout did not accept this way of paying, no money was taken. Try another one.",
     tariff: "This plan is no longer sold, no money was taken. Choose another one.",
+    email: "Please give an e-mail address for the receipt. No money was taken.",
+    notEmail: "This does not look like an e-mail address, please check it. No money was taken.",
+    bills: "You have several unpaid bills, so no new one was opened and no money was taken. Pay the latest of them, or wait: they close by themselves within an hour.",
+    often: "Too many attempts in a row.",
+    later: (time) => `No money was taken: try again in ${time}.`,
     expired: "Your login is too old. Close this window and open KrotRay from the chat with the bot. Your money and key are safe.",
     invalid: "Telegram did not confirm that it is you. Close this window and open KrotRay from the chat with the bot. Your money and key are safe.",
   },
@@ -199,6 +235,9 @@ const OWN = {
   gateway_rejected: "refused",
   unknown_tariff: "tariff",
   unknown_method: "refused",
+  email_required: "email",
+  email_invalid: "notEmail",
+  too_many_open_payments: "bills",
 };
 
 /** Whether only a fresh start from the bot's chat helps. */
@@ -209,18 +248,19 @@ export function trouble(error, where) {
   const own = LOGIN[error.code] ?? OWN[error.code];
   if (own) return t.trouble[own];
   if (error.status === 502) return t.trouble.gateway;
+  if (error.status === 429) return `${t.trouble.often} ${where === "pay" ? t.trouble.later(inTime(error.wait ?? 60)) : t.trouble[where]}`;
   const far = { offline: t.trouble.offline, unreachable: t.trouble.unreachable };
   const what = far[error.code] ?? (error.status === 500 ? t.trouble.broken : t.trouble.busy);
   return `${what} ${t.trouble[where]}`;
 }
 
+const inTime = (seconds) => (seconds < 100 ? count(seconds, t.seconds) : count(Math.ceil(seconds / 60), t.minutes));
+
+/** Whether it is about the e-mail address that was given, or was not. */
+export const aboutEmail = (error) => error.code === "email_required" || error.code === "email_invalid";
+
 /** The heading above such words. */
 export const troubleTitle = (error) => (needsLogin(error) ? t.trouble.expiredTitle : t.trouble.title);
 
-/** Why a payment came to nothing. */
-export function farewell(payment) {
-  if (payment.status === "refunded") return t.notice.refunded;
-  if (payment.cancel_reason === "insufficient_funds") return t.notice.funds;
-  if (payment.cancel_reason?.startsWith("expired_on")) return t.notice.late;
-  return t.notice.canceled;
-}
+/** Why a payment came to nothing; YooKassa may have reasons that we have not heard of. */
+export const why = (payment) => (Object.hasOwn(t.canceled.reasons, payment.cancel_reason) ? t.canceled.reasons[payment.cancel_reason] : t.canceled.other);

@@ -4,6 +4,7 @@ import { h, say } from "../dom.js";
 import { saving } from "../format.js";
 import { count, rubles, t, trouble } from "../texts.js";
 import { bar, busy, button, hero, isBusy, notice, screen, title } from "./parts.js";
+import { till } from "./till.js";
 
 /** The plans as cards; with `choose` they can be chosen. */
 export function planList(plans, chosen, choose) {
@@ -32,26 +33,17 @@ export function planList(plans, chosen, choose) {
   return h("fieldset", { class: "plans" }, h("legend", { class: "for-ears" }, t.buy.plans), ...plans.map(card));
 }
 
-/** `pay(plan, method)` may throw an ApiError; `goBack` is there when there is something to go back to. */
-export function buyView({ state, plans, usual, note, goBack, pay }) {
-  let plan = plans.find((one) => one.months === usual) ?? plans[0];
-  let method = "sbp";
-  const fault = h("p", { class: "fault", hidden: true });
+/** `chosen` is what they wanted last: {code, method, email}; `goBack` is there when there is something to go back to. */
+export function buyView({ state, plans, receipt, chosen, usual, note, goBack, pay, bill }) {
+  let plan = plans.find((one) => one.code === chosen.code) ?? plans.find((one) => one.months === usual) ?? plans[0];
+  let method = chosen.method ?? "sbp";
+  const email = receipt.email_required ? emailField(chosen.email, receipt.consent, submit) : null;
+  const counter = till({ pay, bill, wrong: email?.wrong });
   const go = button("primary", t.buy.pay(rubles(plan.amount)), submit, { "data-testid": "pay" });
 
-  async function submit() {
-    if (isBusy(go)) return;
-    fault.hidden = true;
-    busy(go, t.buy.opening);
-    say(t.buy.opening);
-    try {
-      await pay(plan, method);
-    } catch (error) {
-      fault.textContent = trouble(error, "pay");
-      fault.hidden = false;
-      say(fault.textContent);
-    }
-    busy(go, null);
+  function submit() {
+    if (email?.isEmpty()) email.wrong(t.trouble.email);
+    else counter.press(go, plan, method, email?.value());
   }
 
   const choose = (one) => {
@@ -75,6 +67,71 @@ export function buyView({ state, plans, usual, note, goBack, pay }) {
     fresh ? hero("asleep", t.buy.asleep, t.buy.lead) : h("div", { class: "head" }, title(t.buy.title), explain && h("p", { class: "lead" }, explain)),
     planList(plans, plan.code, choose),
     h("fieldset", { class: "ways" }, h("legend", { class: "caption" }, t.buy.methods), way("sbp", t.buy.sbp), way("card", t.buy.card)),
-    bar(fault, goBack && button("plain", t.buy.back, goBack, { "data-testid": "back" }), go),
+    email?.node,
+    bar(...counter.lines, goBack && button("plain", t.buy.back, goBack, { "data-testid": "back" }), go),
+  );
+}
+
+/** Where the receipt goes, with the owner's own words under it. */
+function emailField(kept, consent, submit) {
+  const input = h("input", {
+    id: "email",
+    type: "email",
+    inputmode: "email",
+    autocomplete: "email",
+    autocapitalize: "off",
+    spellcheck: "false",
+    enterkeyhint: "go",
+    maxlength: "254",
+    value: kept,
+    "aria-describedby": "email-wrong email-consent",
+    "data-testid": "email",
+    oninput: () => wrong(null),
+    onkeydown: (event) => event.key === "Enter" && submit(),
+  });
+  const line = h("p", { id: "email-wrong", hidden: true, "data-testid": "email-wrong" });
+  const wrong = (words) => {
+    line.textContent = words ?? "";
+    line.hidden = !words;
+    input.setAttribute("aria-invalid", String(Boolean(words)));
+    if (!words) return;
+    say(words);
+    input.focus();
+  };
+  const node = h(
+    "div",
+    { class: "field" },
+    h("label", { class: "caption", for: "email" }, t.buy.email),
+    input,
+    line,
+    consent && h("p", { class: "small", id: "email-consent", "data-testid": "consent" }, ...withLinks(consent)),
+  );
+  return { node, wrong, value: () => input.value.trim(), isEmpty: () => !input.value.trim() };
+}
+
+/** A text whose web addresses can be followed. */
+const withLinks = (text) =>
+  text.split(/(https?:\/\/[^\s<>"]*[^\s<>".,;:!?)])/).map((part, at) => (at % 2 ? h("a", { href: part, target: "_blank", rel: "noopener" }, part) : part));
+
+/** The shop's window is empty. `look()` returns when it still is, and may throw an ApiError. */
+export function nothingView({ goBack, look }) {
+  const status = h("p", { class: "status" });
+  const asks = button("primary", t.buy.refresh, async () => {
+    if (isBusy(asks)) return;
+    busy(asks, t.waiting.checking);
+    status.textContent = "";
+    try {
+      await look();
+    } catch (error) {
+      status.textContent = trouble(error, "load");
+      say(status.textContent);
+    }
+    busy(asks, null);
+  }, { "data-testid": "refresh" });
+  return screen(
+    "nothing_on_sale",
+    hero("asleep", t.buy.nothing, t.buy.nothingLead),
+    status,
+    bar(goBack && button("plain", t.buy.back, goBack, { "data-testid": "back" }), asks),
   );
 }
