@@ -40,6 +40,8 @@ class Tour:
             self._expire()
             self._refused("the key is refused", client)
             self._refused("the open connection is cut off", connected)
+        self._service.flask("ledger", "verify")
+        self._step("the ledger adds up: every kopeck and every day has its line")
 
     def _purchase(self) -> str:
         plans = self._person.plans()

@@ -19,10 +19,16 @@ from sandbox.person import Person
 from sandbox.process import wait_until
 from sandbox.service import Service
 from sandbox.tour import Tour
-from sandbox.world import World
+from sandbox.world import SHOP_ID, World
 
 # Short, so that the tests need not wait for minutes; each test says how long it may take.
-PERIODS = {"EXPIRY_SWEEP_SECONDS": "3", "SETTLE_SWEEP_SECONDS": "3", "REPAIR_SECONDS": "2", "WATCH_SECONDS": "1"}
+PERIODS = {
+    "EXPIRY_SWEEP_SECONDS": "3",
+    "SETTLE_SWEEP_SECONDS": "3",
+    "REPAIR_SECONDS": "2",
+    "WATCH_SECONDS": "1",
+    "NOTICES_SECONDS": "1",
+}
 SWEEP = 3.0
 A_FEW = 6.0
 
@@ -41,6 +47,7 @@ def service(own_world: World) -> Iterator[Service]:
     made = Service(own_world, processes=("web", "worker", "beat"), settings=PERIODS)
     made.add_servers(own_world)
     yield made
+    made.flask("ledger", "verify")
     made.stop()
 
 
@@ -65,8 +72,8 @@ def expire(service: Service, person: Person) -> None:
 def test_the_guided_tour(own_world: World, service: Service) -> None:
     steps: list[str] = []
     Tour(own_world, service, steps.append).walk()
-    assert len(steps) == 12
-    assert steps[-1].endswith("cut off")
+    assert len(steps) == 14
+    assert steps[-2].endswith("cut off")
 
 
 def test_a_key_works_while_it_is_paid_for_and_the_old_link_again_after_renewal(
@@ -149,7 +156,7 @@ def wait_for_quiet(world: World) -> None:
 def test_two_payments_of_one_person_at_the_same_moment(own_world: World, service: Service) -> None:
     assert service
     person = Person(own_world)
-    payments = [person.buy(), person.buy()]
+    payments = [person.buy(), person.buy(method="sbp")]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda payment: person.pay(payment["confirmation_url"]), payments))
     wait_until(lambda: days_left(person) == 60, seconds=20, what="both payments to count")
@@ -192,6 +199,50 @@ def test_another_amount_than_was_asked_gives_nothing_and_is_flagged(own_world: W
         assert person.me()["subscription"] is None
     finally:
         sandbox(own_world, "POST", "webhooks", enabled=True)
+
+
+def test_money_that_goes_back_ends_access_and_the_person_hears_of_it(
+    own_world: World, service: Service, page: str, tmp_path: Path
+) -> None:
+    """Made in YooKassa's own cabinet: half of it first, then the rest."""
+    telegram = f"{own_world.telegram_url}/sandbox"
+    account = requests.post(f"{telegram}/people", json={"language_code": "ru"}, timeout=5).json()
+    requests.post(
+        f"{telegram}/message", json={"user_id": account["id"], "text": "/start"}, timeout=5
+    ).raise_for_status()
+    person = Person(own_world, account["id"])
+    payment = person.buy()
+    external_id = person.pay(payment["confirmation_url"])
+    subscription = person.wait_for("active")["subscription"]
+    with vpn(subscription["vless_url"], tmp_path, mux=True) as client:
+        assert client.fetch(page)
+        refund(own_world, external_id, "50.00")
+        wait_until(lambda: days_left(person) == 15, seconds=A_FEW, what="half of the days to go")
+        assert person.payment(payment["payment_id"])["refunded_amount"] == "50.00"
+        assert client.fetch(page)
+        refund(own_world, external_id, "50.00")
+        person.wait_for("expired", seconds=A_FEW)
+        wait_until(lambda: client.fetch(page) is None, seconds=A_FEW, what="the open connection to be cut")
+    assert person.payment(payment["payment_id"])["status"] == "refunded"
+
+    def told() -> list[str]:
+        chat = requests.get(f"{telegram}/chat/{account['id']}", timeout=5).json()
+        return [message["text"] for message in chat["messages"] if "50 ₽" in (message.get("text") or "")]
+
+    wait_until(lambda: len(told()) == 2, seconds=A_FEW, what="both messages")
+    shown = service.flask_json("payments", "show", payment["payment_id"])
+    assert [one["status"] for one in shown["refunds"]] == ["succeeded", "succeeded"]
+
+
+def refund(world: World, external_id: str, amount: str) -> None:
+    """Somebody in YooKassa's cabinet gives money back."""
+    requests.post(
+        f"{world.yookassa_url}/v3/refunds",
+        json={"payment_id": external_id, "amount": {"value": amount, "currency": "RUB"}},
+        auth=(SHOP_ID, world.secret_key),
+        headers={"Idempotence-Key": str(uuid4())},
+        timeout=5,
+    ).raise_for_status()
 
 
 def test_without_any_webhook_the_sweep_settles(own_world: World, service: Service) -> None:
