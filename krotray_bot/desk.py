@@ -176,16 +176,11 @@ class Desk:
 
     def _heard(self, visit: Visit) -> Reply:
         """Free words. While receipts are on, a single one with an @ in it is where somebody's go: nothing has to be remembered."""
-        email_wanted = False
-        if receipts.required():
-            user = visit.user()
-            said = visit.text.split()
-            if len(said) == 1 and "@" in said[0]:
-                return Reply(
-                    screens.email_kept(visit.words, users.keep_receipt_email(user.id, said[0]), plans.on_sale())
-                )
-            email_wanted = user.receipt_email is None
-        return Reply(screens.not_understood(visit.words, settings.get().mini_app_url, email_wanted=email_wanted))
+        tried = receipts.required() and "@" in visit.text
+        if tried and len(visit.text.split()) == 1:
+            email = users.keep_receipt_email(visit.user().id, visit.text.strip())
+            return Reply(screens.email_kept(visit.words, email, plans.on_sale()))
+        return Reply(screens.not_understood(visit.words, settings.get().mini_app_url, email_tried=tried))
 
     def _key(self, visit: Visit) -> Reply:
         seen = cabinet.of_user(visit.user().id)

@@ -29,9 +29,9 @@ def home(words: Words, *, name: str, mini_app_url: str, seen: Cabinet | None, no
     return Screen(text, menu(words, mini_app_url))
 
 
-def not_understood(words: Words, mini_app_url: str, *, email_wanted: bool = False) -> Screen:
-    """An answer to anything that is neither a command nor a button; it may have been meant as an e-mail address."""
-    text = f"{words.email_hint}\n\n{words.not_understood}" if email_wanted else words.not_understood
+def not_understood(words: Words, mini_app_url: str, *, email_tried: bool = False) -> Screen:
+    """An answer to anything that is neither a command nor a button; `email_tried` when there is an address somewhere in it."""
+    text = f"{words.email_hint}\n\n{words.not_understood}" if email_tried else words.not_understood
     return Screen(text, menu(words, mini_app_url))
 
 

@@ -152,7 +152,7 @@ RU = Words(
     flagged="Платёж пришёл не таким, как мы ждали. Деньги не потеряны: мы разбираемся вручную. Платить снова не нужно.",
     too_many_open=(
         "У вас несколько неоплаченных счетов, новый не открыт, деньги не списаны. "
-        "Оплатите последний из них или подождите: через час они закроются сами."
+        "Оплатите последний или подождите час: они закроются сами."
     ),
     gateway_away="Платёжная система сейчас не отвечает. Деньги не списаны. Попробуйте через минуту.",
     gateway_refused="Платёжная система не приняла заказ. Деньги не списаны. Попробуйте другой способ или зайдите позже.",
@@ -228,7 +228,7 @@ EN = Words(
     flagged="The payment is not what we expected. The money is safe: we are looking into it. No need to pay again.",
     too_many_open=(
         "You have several unpaid bills, so no new one was opened and no money was taken. "
-        "Pay the latest of them, or wait: they close by themselves within an hour."
+        "Pay the latest one, or wait an hour: they close by themselves."
     ),
     gateway_away="The payment system does not answer at the moment. No money was taken. Try again in a minute.",
     gateway_refused="The payment system did not take the order. No money was taken. Try another way to pay, or come later.",

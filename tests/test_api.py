@@ -27,14 +27,16 @@ def test_plans(client: FlaskClient) -> None:
         "plans": [
             {"code": "1m", "months": 1, "days": 30, "amount": "100.00", "currency": "RUB"},
             {"code": "3m", "months": 3, "days": 90, "amount": "250.00", "currency": "RUB"},
-        ]
+        ],
+        "receipt": {"email_required": False, "consent": None},
     }
 
 
 def test_from_nothing_to_a_key_and_back(client: FlaskClient, fresh: World, fleet: list[Server], person: Person) -> None:
     assert fleet
     me = get(client, "/api/me", person)
-    assert me["user"] == {"telegram_id": person.telegram_id, "username": None, "first_name": "Анна"}
+    known = {"telegram_id": person.telegram_id, "username": None, "first_name": "Анна", "receipt_email": None}
+    assert me["user"] == known
     assert (me["state"], me["subscription"]) == ("no_subscription", None)
     nothing = {"vless_url": None, "subscription_url": None, "expires_at": None, "days_left": 0}
     assert get(client, "/api/key", person) == nothing

@@ -22,7 +22,7 @@ const ru = {
     perMonth: (sum) => `${sum} в месяц`,
     back: "Назад",
     email: "E-mail для чека",
-    bill: "Перейти к неоплаченному счёту",
+    bill: "Открыть последний счёт",
     changed: "Тарифы изменились, деньги не списаны. Выберите заново.",
     nothing: "Сейчас ничего не продаётся",
     nothingLead: "Подписка, которая уже идёт, работает как прежде. Загляните чуть позже.",
@@ -105,7 +105,7 @@ const ru = {
     tariff: "Этот тариф больше не продаётся, деньги не списаны. Выберите другой.",
     email: "Укажите e-mail, на него придёт чек. Деньги не списаны.",
     notEmail: "Не похоже на e-mail, проверьте адрес. Деньги не списаны.",
-    bills: "У вас несколько неоплаченных счетов, новый не открыт, деньги не списаны. Оплатите последний из них или подождите: через час они закроются сами.",
+    bills: "У вас несколько неоплаченных счетов: новый не открыт, деньги не списаны. Оплатите последний или подождите час.",
     often: "Слишком много попыток подряд.",
     later: (time) => `Деньги не списаны: попробуйте ещё раз через ${time}.`,
     expired: "Вход устарел. Закройте это окно и откройте KrotRay из чата с ботом. Деньги и ключ на месте.",
@@ -131,7 +131,7 @@ const en = {
     perMonth: (sum) => `${sum} a month`,
     back: "Back",
     email: "E-mail for the receipt",
-    bill: "Go to the unpaid bill",
+    bill: "Open the latest bill",
     changed: "Our plans have changed, no money was taken. Please choose again.",
     nothing: "Nothing is on sale right now",
     nothingLead: "A subscription that runs works as before. Please look in a little later.",
@@ -212,7 +212,7 @@ const en = {
     tariff: "This plan is no longer sold, no money was taken. Choose another one.",
     email: "Please give an e-mail address for the receipt. No money was taken.",
     notEmail: "This does not look like an e-mail address, please check it. No money was taken.",
-    bills: "You have several unpaid bills, so no new one was opened and no money was taken. Pay the latest of them, or wait: they close by themselves within an hour.",
+    bills: "You have several unpaid bills: no new one was opened, no money was taken. Pay the latest one or wait an hour.",
     often: "Too many attempts in a row.",
     later: (time) => `No money was taken: try again in ${time}.`,
     expired: "Your login is too old. Close this window and open KrotRay from the chat with the bot. Your money and key are safe.",
@@ -263,4 +263,4 @@ export const aboutEmail = (error) => error.code === "email_required" || error.co
 export const troubleTitle = (error) => (needsLogin(error) ? t.trouble.expiredTitle : t.trouble.title);
 
 /** Why a payment came to nothing; YooKassa may have reasons that we have not heard of. */
-export const why = (payment) => (Object.hasOwn(t.canceled.reasons, payment.cancel_reason) ? t.canceled.reasons[payment.cancel_reason] : t.canceled.other);
+export const why = (payment) => t.canceled.reasons[payment.cancel_reason] ?? t.canceled.other;

@@ -1,0 +1,416 @@
+"""Where the receipt goes, and why a payment came to nothing: what the payer is asked and told, in the Mini App and in the chat."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import requests
+from flask.testing import FlaskClient
+from playwright.sync_api import Page, expect
+from telebot.types import CallbackQuery, Message
+
+from krotray_bot import reasons, screens, words
+from krotray_bot.desk import Desk
+from krotray_bot.talk import Screen, Talk
+from krotray_core import billing, checkout, plans, settings, users
+from krotray_core.cabinet import Cabinet
+from krotray_core.errors import EmailInvalid
+from krotray_core.models import Payment, Plan, User
+from sandbox.person import Person
+from sandbox.service import Service
+from sandbox.world import ROOT, World
+from sandbox.yookassa.cards import REASONS
+from tests import bot_kit
+from tests.app_kit import chromium, fits, open_app, phone, reached_checkout, state
+from tests.conftest import at_checkout, buy, new_user
+from tests.http_kit import create, get, problem, user_of
+
+CONSENT = "Нажимая «Оплатить», вы соглашаетесь с политикой: https://krotray.example/privacy."
+Set = Callable[..., None]
+
+
+@pytest.fixture
+def receipts_on(fresh: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A shop that has to give receipts, here and at YooKassa."""
+    on = settings.get().model_copy(update={"receipt_vat_code": 1, "receipt_consent": CONSENT})
+    monkeypatch.setattr(settings, "get", lambda: on)
+    modes(fresh, receipt_required=True)
+    yield
+    modes(fresh, receipt_required=False)
+
+
+def modes(world: World, **switches: bool) -> None:
+    """What kind of shop YooKassa takes us for."""
+    requests.post(f"{world.yookassa_url}/sandbox/modes", json=switches, timeout=5).raise_for_status()
+
+
+def asked(world: World) -> int:
+    """How often YooKassa was asked for a payment."""
+    return requests.get(f"{world.yookassa_url}/sandbox/requests", timeout=5).json().get("POST /v3/payments", 0)
+
+
+class TestReasons:
+    """The words for a payment that came to nothing."""
+
+    @pytest.mark.parametrize(("language", "ours"), [("ru", reasons.RU), ("en", reasons.EN)])
+    def test_the_mini_app_and_the_bot_say_the_same(self, language: str, ours: dict[str, str]) -> None:
+        script = (ROOT / "krotray_api/miniapp/static/reasons.js").read_text()
+        block = re.search(rf"^export const {language} = {{\n(.*?)^}};", script, re.MULTILINE | re.DOTALL)
+        assert block
+        lines = re.findall(r'^  "?(\w+)"?: (".*"),$', block[1], re.MULTILINE)
+        assert len(lines) == block[1].count("\n")
+        assert {reason: json.loads(text) for reason, text in lines} == ours
+
+    def test_both_languages_know_every_reason_that_yookassa_and_we_have(self) -> None:
+        assert set(reasons.RU) == set(reasons.EN) >= {*REASONS, "not_created", "returned"}
+
+    @pytest.mark.parametrize("text", [*reasons.RU.values(), *reasons.EN.values()])
+    def test_each_speaks_of_the_money_and_of_what_to_do(self, text: str) -> None:
+        assert re.search("деньги|списано|удержал|money|none was taken", text.lower())
+        assert len(re.split(r"[.:] ", text)) > 1
+        assert "!" not in text
+        assert len(text) <= 200
+
+    @pytest.mark.parametrize("reason", ["insufficient_funds", "unknown", "a_reason_of_tomorrow", None])
+    def test_a_canceled_payment_in_the_chat(self, reason: str | None) -> None:
+        screen = screens.checked(words.RU, payment(status="canceled", cancel_reason=reason), Cabinet("expired"), NOW)
+        assert screen.text == reasons.RU.get(reason or "", words.RU.canceled)
+        assert "деньги" in screen.text or "денег" in screen.text
+        assert does(screen) == ["pay:1m:1-30-10000:card", "pay:1m:1-30-10000:sbp", "buy", "home"]
+
+    def test_money_that_went_back_in_the_chat(self) -> None:
+        back = payment(status="refunded", refunded_kopecks=100_00)
+        assert "100 ₽ вернутся" in screens.checked(words.RU, back, Cabinet("expired"), NOW).text.replace("\xa0", " ")
+        part = payment(status="succeeded", refunded_kopecks=40_50)
+        seen = Cabinet("provisioning")
+        assert "40,50 ₽ вернулись" in screens.checked(words.RU, part, seen, NOW).text.replace("\xa0", " ")
+        whole = payment(status="succeeded", refunded_kopecks=0)
+        assert "верну" not in screens.checked(words.RU, whole, seen, NOW).text
+
+
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+
+
+def payment(**changes: Any) -> Payment:
+    """A payment for a month by card."""
+    row: dict[str, Any] = {"id": uuid4(), "plan_code": "1m", "months": 1, "days": 30, "amount_kopecks": 100_00}
+    return Payment(**row | {"method": "card", "request": {}, "refunded_kopecks": 0} | changes)
+
+
+def does(screen: Screen) -> list[str]:
+    """What the buttons do."""
+    return [button.callback_data or button.url or "" for row in screen.rows for button in row]
+
+
+class TestOverHttp:
+    """What the API asks for and tells."""
+
+    def test_without_receipts_nobody_is_asked(self, client: FlaskClient, person: Person) -> None:
+        assert client.get("/api/plans").get_json()["receipt"] == {"email_required": False, "consent": None}
+        assert create(client, person).status_code == 201
+        assert get(client, "/api/me", person)["user"]["receipt_email"] is None
+
+    @pytest.mark.usefixtures("receipts_on")
+    def test_without_an_address_yookassa_is_not_asked_and_with_one_it_gets_the_receipt(
+        self, client: FlaskClient, fresh: World, person: Person, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("DEBUG")
+        assert client.get("/api/plans").get_json()["receipt"] == {"email_required": True, "consent": CONSENT}
+        wanted = {"tariff": "1m", "method": "card"}
+        problem(create(client, person), 422, "email_required")
+        for wrong in ("", "anna", "anna@", "anna@localhost", "a b@mail.ru", "x" * 320):
+            problem(create(client, person, wanted | {"email": wrong}), 422, "email_invalid")
+        problem(create(client, person, wanted | {"email": 7}), 422, "invalid")
+        assert asked(fresh) == 0
+        assert billing.latest() == []
+
+        made = create(client, person, wanted | {"email": "Anna@Example.COM"})
+        assert made.status_code == 201
+        assert asked(fresh) == 1, "and it takes no payment without a receipt"
+        sent = billing.find(UUID(made.get_json()["payment_id"])).request["receipt"]
+        assert sent["customer"] == {"email": "Anna@example.com"}
+        assert get(client, "/api/me", person)["user"]["receipt_email"] == "Anna@example.com"
+        again = create(client, person, wanted | {"method": "sbp"})
+        assert again.status_code == 201, "the address is kept"
+        assert get(client, "/api/me", Person(fresh))["user"]["receipt_email"] is None
+        assert "nna@" not in caplog.text
+        assert str(person.telegram_id) not in caplog.text
+
+    def test_the_description_knows_all_of_it(self, client: FlaskClient) -> None:
+        described = client.get("/api/openapi.json").get_json()
+        schemas = described["components"]["schemas"]
+        assert set(schemas["ReceiptOut"]["properties"]) == {"email_required", "consent"}
+        assert "receipt" in schemas["PlansOut"]["required"]
+        assert "receipt_email" in schemas["UserOut"]["required"]
+        assert "409" in described["paths"]["/api/payments/create"]["post"]["responses"]
+
+
+class Chat(Talk):
+    """A chat without a Telegram: what the bot shows and says in it."""
+
+    def __init__(self) -> None:
+        self.shown: list[Screen] = []
+
+    def show(self, chat_id: int, message_id: int | None, screen: Screen) -> None:
+        """Turns the message over."""
+        assert (chat_id, message_id) != (0, 0)
+        self.shown.append(screen)
+
+    def send(self, chat_id: int, screen: Screen) -> None:
+        """Says it in a new message."""
+        self.show(chat_id, None, screen)
+
+    def answer(self, query_id: str, toast: str | None = None) -> None:
+        """Ends the waiting of a press."""
+        assert query_id != toast
+
+
+class Buyer:
+    """Somebody in that chat; for each message there is a bot that was started a moment ago."""
+
+    def __init__(self) -> None:
+        self.user = new_user()
+        self._account = {"id": self.user.telegram_id, "is_bot": False, "first_name": "Анна", "language_code": "ru"}
+        self._message = {"message_id": 1, "date": 1, "chat": {"id": self.user.telegram_id, "type": "private"}}
+
+    def press(self, data: str) -> Screen:
+        """What the message turns into."""
+        chat = Chat()
+        press = {"id": "1", "from": self._account, "message": self._message | {"text": "x"}, "chat_instance": "1"}
+        Desk(chat).on_press(CallbackQuery.de_json(press | {"data": data}))
+        return chat.shown[-1]
+
+    def write(self, text: str | None) -> Screen:
+        """What the bot answers; None is a sticker."""
+        chat, desk = Chat(), None
+        heard: list[Callable[[Message], None]] = []
+        bot = SimpleNamespace(
+            register_message_handler=lambda handler, **_: heard.append(handler),
+            register_callback_query_handler=lambda *_, **__: None,
+        )
+        desk = Desk(chat)
+        desk.register(bot)  # type: ignore[arg-type] # only what it needs of a bot
+        said = self._message | {"from": self._account} | ({"text": text} if text is not None else {})
+        heard[-1](Message.de_json(said))
+        return chat.shown[-1]
+
+    def kept(self) -> str | None:
+        """The address that we know."""
+        return users.find(self.user.telegram_id).receipt_email
+
+
+def labels(screen: Screen) -> list[str]:
+    """What the buttons say."""
+    return [button.text for row in screen.rows for button in row]
+
+
+MONTH_BY_CARD = "pay:1m:1-30-10000:card"
+
+
+@pytest.mark.usefixtures("receipts_on")
+class TestInTheChat:
+    """The bot asks once, remembers no question, and takes another address at any time."""
+
+    def test_asked_once_then_paid_with_one_press(self, fresh: World) -> None:
+        buyer = Buyer()
+        question = buyer.press(MONTH_BY_CARD)
+        assert question.text.startswith("На какой e-mail прислать чек?")
+        assert CONSENT in question.text
+        assert does(question) == ["buy"]
+        assert asked(fresh) == 0
+
+        offered = buyer.write(" Anna.K+vpn&co@Example.COM \n")
+        assert "Чек пришлём на <b>Anna.K+vpn&amp;co@example.com</b>" in offered.text
+        assert "1 месяц — 100 ₽ · Банковская карта" in [label.replace("\xa0", " ") for label in labels(offered)]
+        assert MONTH_BY_CARD in does(offered)
+        to_pay = buyer.press(MONTH_BY_CARD)
+        assert "Чек придёт на Anna.K+vpn&amp;co@example.com" in to_pay.text
+        assert does(to_pay)[0].startswith(fresh.yookassa_url)
+        assert does(buyer.press(MONTH_BY_CARD)) == does(to_pay), "handled twice, one address"
+
+        buyer.write("other@example.com")
+        changed = buyer.press(MONTH_BY_CARD)
+        assert "Чек придёт на other@example.com" in changed.text
+        assert does(changed)[0] != does(to_pay)[0], "a receipt cannot be redirected once the payment is made"
+
+    @pytest.mark.parametrize("wrong", ["anna@", "@anna", "anna@localhost", "анна@@почта.рф", "a" * 400 + "@mail.ru"])
+    def test_a_wrong_address_is_told_kindly(self, wrong: str) -> None:
+        buyer = Buyer()
+        users.keep_receipt_email(buyer.user.id, "old@example.com")
+        screen = buyer.write(wrong)
+        assert screen.text == words.RU.email_wrong
+        assert does(screen) == ["home"]
+        assert buyer.kept() == "old@example.com"
+
+    @pytest.mark.parametrize("text", ["здравствуйте", "anna собака mail.ru", None])
+    def test_other_words_are_no_address(self, text: str | None) -> None:
+        assert Buyer().write(text).text == words.RU.not_understood
+
+    def test_an_address_among_other_words_is_not_guessed(self) -> None:
+        buyer = Buyer()
+        screen = buyer.write("почему на anna@mail.ru нет чека?")
+        assert screen.text == f"{words.RU.email_hint}\n\n{words.RU.not_understood}"
+        assert buyer.kept() is None
+
+    def test_with_many_tariffs_or_none_the_list_follows(self) -> None:
+        buyer = Buyer()
+        for months in (6, 9, 12):
+            plans.put(f"{months}m", months=months, days=30 * months, amount_kopecks=months * 80_00)
+        offered = buyer.write("anna@example.com")
+        assert "anna@example.com" in offered.text
+        assert does(offered)[:-1] == [f"plan:{plan.code}:{screens.terms(plan)}" for plan in plans.on_sale()]
+        for plan in plans.on_sale():
+            plans.withdraw(plan.code)
+        empty = buyer.write("anna@example.com")
+        assert words.RU.nothing_on_sale in empty.text
+        assert does(empty) == ["key", "home"]
+
+    def test_too_many_open_bills_lead_to_the_latest(self) -> None:
+        buyer = Buyer()
+        users.keep_receipt_email(buyer.user.id, "anna@example.com")
+        opened = []
+        for price in range(100_00, 105_00, 100):
+            plans.put("1m", amount_kopecks=price)
+            opened.append(buy(buyer.user))
+        plans.put("1m", amount_kopecks=200_00)
+        screen = buyer.press("pay:1m:1-30-20000:card")
+        assert screen.text == words.RU.too_many_open
+        assert does(screen) == [opened[-1].confirmation_url, f"check:{opened[-1].id}", "home"]
+
+
+@pytest.mark.usefixtures("fresh")
+def test_without_receipts_an_address_is_just_words() -> None:
+    buyer = Buyer()
+    assert buyer.write("anna@example.com").text == words.RU.not_understood
+    assert buyer.kept() is None
+
+
+def test_an_address_is_kept_in_its_normal_form(user: User) -> None:
+    assert users.keep_receipt_email(user.id, "Anna@EXAMPLE.com") == "Anna@example.com"
+    assert users.find(user.telegram_id).receipt_email == "Anna@example.com"
+    with pytest.raises(EmailInvalid) as refused:
+        users.keep_receipt_email(user.id, "anna@")
+    assert "anna" not in str(refused.value)
+    assert users.find(user.telegram_id).receipt_email == "Anna@example.com"
+
+
+def test_the_longest_buttons_fit() -> None:
+    plan = Plan(code="a" * 16, months=120, days=3650, amount_kopecks=1_000_000_00)
+    row = payment(plan_code=plan.code, months=120, days=3650, amount_kopecks=1_000_000_00, status="canceled")
+    shown = (screens.email_kept(words.RU, "a@b.ru", [plan]), screens.checked(words.RU, row, Cabinet("expired"), NOW))
+    for screen in shown:
+        assert all(len(data.encode()) <= 64 for data in does(screen))
+
+
+# --- the whole service, with receipts on ---
+
+
+@pytest.fixture(scope="module")
+def own_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world whose YooKassa takes no payment without a receipt."""
+    made = World(tmp_path_factory.mktemp("receipts"))
+    modes(made, receipt_required=True)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def service(own_world: World) -> Iterator[Service]:
+    """The running service."""
+    codes = {"RECEIPT_VAT_CODE": "1", "RECEIPT_CONSENT": CONSENT}
+    made = Service(own_world, processes=("web", "worker", "beat", "bot"), settings=codes)
+    made.add_servers(own_world)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """A phone's screen."""
+    with chromium() as browser, phone(browser) as made:
+        yield made
+
+
+@pytest.mark.timeout(300)
+def test_the_mini_app_asks_for_the_address_and_keeps_it(page: Page, own_world: World, service: Service) -> None:
+    person = Person(own_world)
+    open_app(page, own_world, person)
+    state(page, "no_subscription")
+    field, wrong = page.get_by_label("E-mail для чека"), page.get_by_test_id("email-wrong")
+    expect(page.get_by_test_id("consent")).to_have_text(CONSENT)
+    link = page.get_by_test_id("consent").get_by_role("link")
+    assert link.get_attribute("href") == "https://krotray.example/privacy"
+    fits(page)
+
+    page.get_by_test_id("plan-3m").click()
+    page.get_by_test_id("pay").click()
+    expect(wrong).to_contain_text("Укажите e-mail")
+    expect(field).to_be_focused()
+    field.fill("anna@localhost")
+    expect(wrong).to_be_hidden()
+    field.press("Enter")
+    expect(wrong).to_contain_text("Не похоже на e-mail")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    fits(page)
+    assert person.me()["state"] == "no_subscription"
+
+    field.fill(" Anna@Example.com ")
+    page.get_by_test_id("pay").click()
+    external_id = reached_checkout(page, own_world)
+    person.pay(page.url)
+    me = person.wait_for("active")
+    assert me["user"]["receipt_email"] == "Anna@example.com"
+    assert me["subscription"]["tariff_months"] == 3
+    page.goto(own_world.mini_app_url)
+    page.get_by_test_id("renew").click()
+    expect(field).to_have_value("Anna@example.com")
+    history = json.loads(service.flask("payments", "list", "--json"))
+    assert external_id
+    assert [row["status"] for row in history] == ["succeeded"]
+
+
+@pytest.mark.timeout(300)
+def test_in_the_chat_a_whole_purchase_with_a_receipt(own_world: World, service: Service) -> None:
+    maria = bot_kit.Person(own_world.telegram_url, 700_100_200, "ru")
+    maria.write("/buy")
+    maria.hears("На сколько", seconds=30)
+    maria.press("plan:1m:1-30-10000")
+    maria.hears("Как вам удобнее")
+    maria.press("pay:1m:1-30-10000:sbp")
+    maria.hears("На какой e-mail прислать чек?")
+    maria.write("мария@")
+    maria.hears("Не похоже на e-mail")
+    maria.write("maria@example.com")
+    maria.hears("Чек пришлём на maria@example.com")
+    maria.press("pay:1m:1-30-10000:sbp")
+    offer = maria.hears("Чек придёт на maria@example.com")
+    url = next(b["opens"] for row in offer["buttons"] for b in row if "opens" in b)
+    requests.post(f"{own_world.yookassa_url}/sandbox/payments/{url.rpartition('/')[2]}/pay", timeout=10)
+    Person(own_world, maria.id).wait_for("active")
+    maria.press("Проверить оплату")
+    maria.hears("Оплата прошла, спасибо.")
+    said = service.process.log.read_text()
+    assert "maria@" not in said
+    assert "мария@" not in said
+    assert str(maria.id) not in said
+
+
+def test_what_was_paid_shows_its_receipt_where_it_is_checked(receipts_on: None, fresh: World) -> None:
+    assert receipts_on is None
+    buyer = Buyer()
+    begun = checkout.start(buyer.user.id, "1m", "card", "anna@example.com")
+    at_checkout(fresh, begun, "cancel", reason="card_expired")
+    billing.settle(begun.id)
+    screen = buyer.press(f"check:{begun.id}")
+    assert screen.text == reasons.RU["card_expired"]
+    assert labels(screen)[:2] == ["Оплатить картой", "Оплатить через СБП"]
+    again = buyer.press(does(screen)[1])
+    assert "Чек придёт на anna@example.com" in again.text
+    assert user_of(Person(fresh, buyer.user.telegram_id)).receipt_email == "anna@example.com"
