@@ -12,10 +12,11 @@ HEADER = "X-Telegram-Init-Data"
 
 def current_user() -> User:
     """The user behind this request, made known on the first call. Raises InitDataMissing, -Invalid, -Expired."""
-    return users.greet(telegram.verify(_init_data()))
+    return users.greet(telegram.verify(init_data()))
 
 
-def _init_data() -> str | None:
+def init_data() -> str | None:
+    """The raw initData of this request, unchecked."""
     raw = request.headers.get(HEADER)
     if raw is None:
         scheme, _, rest = request.headers.get("Authorization", "").partition(" ")

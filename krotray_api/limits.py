@@ -40,7 +40,7 @@ MOST_KEYS = 10_000
 def _caller() -> str:
     """The person whom Telegram vouches for; who comes without good initData is known by the address."""
     try:
-        return f"user {telegram.verify(auth._init_data()).telegram_id}"
+        return f"user {telegram.verify(auth.init_data()).telegram_id}"
     except (InitDataMissing, InitDataInvalid, InitDataExpired):
         return _address()
 

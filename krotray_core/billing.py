@@ -15,24 +15,23 @@ from uuid import UUID
 from sqlalchemy import and_, literal_column, or_, select
 from sqlalchemy.orm import Session
 
-from krotray_core import clock, ledger, notices, refunds, settings, subscriptions, yookassa
+from krotray_core import asking, clock, ledger, notices, refunds, settings, subscriptions, yookassa
 from krotray_core.db import transaction
-from krotray_core.errors import GatewayDenied, GatewayError, NotFound
+from krotray_core.errors import Conflict, GatewayDenied, GatewayError, NotFound
 from krotray_core.models import Payment
 from krotray_core.yookassa import Found
 
 log = logging.getLogger(__name__)
 
-SWEEP_BATCH = 200
-
-# YooKassa remembers an Idempotence-Key for 24 hours; repeating later would make a second payment.
-KEY_LIFETIME = timedelta(hours=23)
 # An unpaid payment lives one hour there; until then the payer may pay at any moment.
 PAYABLE = timedelta(minutes=75)
-# Money that we may not honour waits for a person; now and then we look whether it has gone back.
-FLAGGED_PAUSE = timedelta(hours=1)
+# "Check payment" asks YooKassa no more often than this, however often it is pressed.
+BETWEEN_CHECKS = timedelta(seconds=5)
 
 COUNTED = ("succeeded", "refunded")
+# Why a payment with money in it at YooKassa may be cancelled here: it went back, or a person has dealt with it.
+EXCUSED = ("returned", "closed")
+TWICE = "paid a second time: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +44,38 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What became of a notification: `known` tells whether it is about a payment of ours, `look` which one to settle, if any."""
+    """What became of a notification: `known` tells whether we have a payment of that id, `look` which one to settle, if any."""
 
     known: bool
     look: UUID | None = None
 
 
-def settle(payment_id: UUID) -> Settled:
+def settle(payment_id: UUID, *, anew: bool = False) -> Settled:
     """Asks YooKassa about one of our payments and applies the answer, once however often it is called.
 
-    Raises NotFound; GatewayUnavailable (try again), GatewayError.
+    One that has counted is asked about only with a hint that something has happened since, or `anew`. Raises NotFound;
+    GatewayUnavailable (try again), GatewayError.
     """
     payment = find(payment_id)
-    if payment.status in COUNTED and payment.hinted_at is None:
+    if payment.status in COUNTED and payment.hinted_at is None and not anew:
         return Settled(payment)
     if payment.external_id is None:
         return create(payment)
-    return _apply(payment, yookassa.fetch(payment.external_id))
+    return _apply(payment, yookassa.fetch(payment.external_id), hint=payment.hinted_at)
 
 
 def settle_external(external_id: str) -> Settled:
     """The same, by YooKassa's id: for a webhook that came before we had stored that id. Raises as `settle` does."""
+    with transaction() as session:  # before YooKassa is asked: a hint that comes later must survive the answer
+        known = session.scalar(select(Payment).where(Payment.external_id == external_id))
     found = yookassa.fetch(external_id)
+    if known is not None:
+        return _apply(known, found, hint=known.hinted_at)
     try:
         payment = find(UUID(found.payment_id or ""))
     except ValueError:
         raise NotFound("a payment at YooKassa that did not come from here") from None
-    return _apply(payment, found)
+    return _apply(payment, found, hint=None)
 
 
 def create(payment: Payment) -> Settled:
@@ -79,8 +83,9 @@ def create(payment: Payment) -> Settled:
 
     Raises GatewayUnavailable (unknown what happened: the sweep repeats it), GatewayDenied; any other refusal cancels it.
     """
-    if clock.now() - payment.created_at > KEY_LIFETIME:
-        # Nobody was ever given an address to pay at. Should money have come all the same, the webhook still counts it.
+    if clock.now() - payment.created_at > asking.KEY_LIFETIME:
+        # Nobody was ever given an address to pay at. Should money have come all the same, its webhook counts it by YooKassa's
+        # id, and so does reconciliation.
         return Settled(cancel(payment.id, "not_created"))
     try:
         found = yookassa.create(payment.request, str(payment.id))
@@ -89,7 +94,7 @@ def create(payment: Payment) -> Settled:
     except GatewayError as error:
         log.warning("payment %s was refused at creation: %s", payment.id, error)
         return Settled(cancel(payment.id, "not_created"))
-    return _apply(payment, found)
+    return _apply(payment, found, hint=None)
 
 
 def cancel(payment_id: UUID, reason: str) -> Payment:
@@ -118,31 +123,22 @@ def note_hint(external_id: str, event: str, ours: UUID | None = None) -> Hint:
             return Hint(known=True)
         payment.hinted_at = clock.now()
         payment.next_check_at = payment.created_at  # before all that merely wait for their turn
-        return Hint(known=True, look=payment.id)
+        # Without its external id it can only be found by the one in the notification.
+        return Hint(known=True, look=payment.id) if payment.external_id else Hint(known=False)
 
 
 def claim_open() -> list[UUID]:
     """Payments that it is time to ask about, oldest hint first; each is claimed until the next sweep or longer."""
-    now = clock.now()
-    with transaction() as session:
-        claimed = session.scalars(
-            select(Payment)
-            .where(
-                or_(Payment.status == literal_column("'pending'"), Payment.hinted_at.is_not(None)),
-                Payment.next_check_at <= now,
-            )
-            .order_by(Payment.next_check_at)
-            .limit(SWEEP_BATCH)
-            .with_for_update(skip_locked=True)
-        ).all()
-        for payment in claimed:
-            payment.next_check_at = now + (FLAGGED_PAUSE if payment.flagged_at else pause(now - payment.created_at))
-        return [payment.id for payment in claimed]
+    is_open = or_(
+        Payment.status == literal_column("'pending'"), Payment.hinted_at.is_not(None), Payment.flagged_at.is_not(None)
+    )
+    return asking.claim(Payment, is_open)
 
 
-def pause(age: timedelta) -> timedelta:
-    """How long the sweep leaves a payment alone: not at all while it can still be paid, then longer and longer."""
-    return timedelta(seconds=settings.get().settle_sweep_seconds / 2) if age < PAYABLE else age / 20
+def worth_asking(payment: Payment) -> bool:
+    """Whether somebody who presses "check payment" may learn anything new by it."""
+    open_ = payment.status == "pending" and payment.flagged_at is None
+    return open_ and (payment.asked_at is None or clock.now() - payment.asked_at > BETWEEN_CHECKS)
 
 
 def find(payment_id: UUID) -> Payment:
@@ -173,8 +169,11 @@ def latest(*, status: str | None = None, flagged: bool = False, limit: int = 50)
         return list(session.scalars(statement))
 
 
-def _apply(seen: Payment, found: Found) -> Settled:
-    """Brings our row in line with what YooKassa said, all in one transaction: the state, the days, the seat."""
+def _apply(seen: Payment, found: Found, *, hint: datetime | None) -> Settled:
+    """Brings our row in line with what YooKassa said, all in one transaction: the state, the days, the seat.
+
+    `hint` is the one that was known before YooKassa was asked: it has been followed now.
+    """
     back = refunds.look(seen, found)
     now = clock.now()
     with transaction() as session:
@@ -185,7 +184,8 @@ def _apply(seen: Payment, found: Found) -> Settled:
         if payment.external_id != found.external_id:
             _count_stranger(session, payment, found, now)
             return Settled(payment)
-        if payment.hinted_at == seen.hinted_at:  # a later hint may know of something later
+        payment.asked_at = now
+        if payment.hinted_at == hint:  # a later hint may know of something later
             payment.hinted_at = None
         servers: set[int] = set()
         if payment.status not in COUNTED:
@@ -203,23 +203,27 @@ def _apply(seen: Payment, found: Found) -> Settled:
 
 def _count_stranger(session: Session, payment: Payment, found: Found, now: datetime) -> None:
     """Another payment at YooKassa with our metadata: not ours to honour, but money in it is somebody's."""
+    fault = f"{TWICE}{found.external_id}"
     if found.status == "succeeded" and found.refunded_kopecks < found.amount_kopecks:
-        _flag(session, payment, f"paid a second time: {found.external_id}", now)
+        _flag(session, payment, fault, now)
+    elif payment.flag_reason == fault:
+        _unflag(session, payment, f"given back: {found.external_id}", now)
 
 
 def _succeed(session: Session, payment: Payment, found: Found, now: datetime) -> set[int]:
     """The money is there: it counts, unless it is not the money that was asked for."""
     fault = _mismatch(payment, found)
     if fault and found.refunded_kopecks >= found.amount_kopecks:  # it has gone back to where it came from
-        payment.flagged_at = payment.flag_reason = None
-        if payment.status == "pending":
+        if payment.cancel_reason not in EXCUSED:
             payment.status, payment.cancel_reason = "canceled", "returned"
-            ledger.payment(session, payment, "canceled", now, note=fault)
+            _unflag(session, payment, fault, now)
         return set()
     if fault:
         _flag(session, payment, fault, now)
         return set()
-    payment.flagged_at = payment.flag_reason = payment.cancel_reason = None
+    if payment.flag_reason and not payment.flag_reason.startswith(TWICE):
+        payment.flagged_at = payment.flag_reason = None
+    payment.cancel_reason = None
     payment.paid_at = found.captured_at or now
     payment.status = "succeeded"
     ledger.payment(session, payment, "succeeded", now, kopecks=payment.amount_kopecks)
@@ -229,17 +233,40 @@ def _succeed(session: Session, payment: Payment, found: Found, now: datetime) ->
     return changed.servers
 
 
+def close(payment_id: UUID, reason: str) -> Payment:
+    """A person has dealt with a flagged payment: it waits for nobody any more; one that never counted is cancelled.
+
+    Raises NotFound; Conflict for a payment that is not flagged.
+    """
+    now = clock.now()
+    with transaction() as session:
+        payment = session.get(Payment, payment_id, with_for_update=True)
+        if payment is None:
+            raise NotFound("no such payment")
+        if payment.flagged_at is None:
+            raise Conflict("this payment waits for nobody")
+        if payment.status not in COUNTED:
+            payment.status, payment.cancel_reason = "canceled", "closed"
+        _unflag(session, payment, reason, now)
+        return payment
+
+
 def _flag(session: Session, payment: Payment, fault: str, now: datetime) -> None:
     """Money that we must not honour: a person has to look."""
     if payment.flag_reason == fault:
         return
     log.error("payment %s is NOT honoured: %s", payment.id, fault)
     payment.flagged_at, payment.flag_reason = payment.flagged_at or now, fault
-    payment.next_check_at = now + FLAGGED_PAUSE
+    payment.next_check_at = now + asking.FLAGGED_PAUSE
     ledger.payment(session, payment, "flagged", now, note=fault)
     key = f"flagged:{uuid.uuid5(payment.id, fault)}"
     data = {"payment_id": str(payment.id), "reason": fault}
     notices.tell_admins(session, kind="payment_flagged", key=key, data=data, now=now)
+
+
+def _unflag(session: Session, payment: Payment, note: str, now: datetime) -> None:
+    payment.flagged_at = payment.flag_reason = None
+    ledger.payment(session, payment, "canceled" if payment.status == "canceled" else "closed", now, note=note)
 
 
 def _mismatch(payment: Payment, found: Found) -> str | None:

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from krotray_core import billing, clock, ledger, money, plans, receipts, settings
+from krotray_core import asking, billing, clock, ledger, money, plans, receipts, settings
 from krotray_core.db import transaction
-from krotray_core.errors import EmailRequired, GatewayError, TooManyOpenPayments
+from krotray_core.errors import EmailRequired, GatewayDenied, GatewayError, TooManyOpenPayments
 from krotray_core.models import Payment, Plan, User
 
 PAYMENT_METHOD_TYPES = {"sbp": "sbp", "card": "bank_card"}
@@ -21,9 +21,6 @@ SAME_AGAIN = timedelta(minutes=10)
 # Who has this many open ones gets an older one of the same kind, as long as there is time left to pay it.
 MOST_OPEN = 5
 STILL_PAYABLE = timedelta(minutes=45)
-
-# The request goes out right after the row is written; until then the sweep keeps its hands off.
-CREATION_GRACE = timedelta(seconds=20)
 
 
 def start(user_id: int, plan_code: str, method: str, email: str | None = None) -> Payment:
@@ -36,20 +33,22 @@ def start(user_id: int, plan_code: str, method: str, email: str | None = None) -
     plan = plans.find(plan_code)
     plans.check_method(method)
     with ledger.acting("user"):
-        payment = _open(user_id, plan, method, email)
+        payment, new = _open(user_id, plan, method, email)
         if payment.confirmation_url:
             return payment
         try:
             made = billing.create(payment).payment
-        except GatewayError:
-            billing.cancel(payment.id, "not_created")
+        except GatewayDenied:  # nothing was made now; but an earlier request of the same payment may have been heard
+            if new:
+                billing.cancel(payment.id, "not_created")
             raise
     if made.status == "canceled":
         raise GatewayError("YooKassa refused to make the payment")
     return made
 
 
-def _open(user_id: int, plan: Plan, method: str, email: str | None) -> Payment:
+def _open(user_id: int, plan: Plan, method: str, email: str | None) -> tuple[Payment, bool]:
+    """The payment to go on with, and whether it is new."""
     now = clock.now()
     with transaction() as session:
         # Two requests of one person wait for each other here.
@@ -58,11 +57,11 @@ def _open(user_id: int, plan: Plan, method: str, email: str | None) -> Payment:
         payment = _new(user_id, plan, method, address)
         same = _reusable(session, payment)
         if same:
-            return same
+            return same, False
         session.add(payment)
-        payment.created_at, payment.next_check_at = now, now + CREATION_GRACE
+        payment.created_at, payment.next_check_at = now, now + asking.CREATION_GRACE
         ledger.payment(session, payment, "created", now, note=f"{plan.code}, {method}")
-    return payment
+    return payment, True
 
 
 def _receipt_email(user: User, email: str | None) -> str | None:

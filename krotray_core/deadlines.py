@@ -9,6 +9,7 @@ import time
 from functools import partial
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -44,6 +45,33 @@ class _Answer(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         # Status line, headers and body are all read from here.
         self.fp = io.BufferedReader(_InTime(self.fp.detach(), sock, pause_seconds, answer_seconds))
+
+
+class Session(requests.Session):
+    """A session that follows nothing, repeats nothing, and whose answers are complete in time or fail."""
+
+    def __init__(self, *, pause_seconds: float, answer_seconds: float) -> None:
+        super().__init__()
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, DeadlineAdapter(pause_seconds=pause_seconds, answer_seconds=answer_seconds))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - requests' own signature
+        """Nowhere. requests looks for a target, and reads the answer without limit, even when told not to follow."""
+        return None
+
+
+class TooLargeError(requests.RequestException):
+    """The answer goes on and on."""
+
+
+def read(response: requests.Response, most: int) -> bytes:
+    """The body of an answer that was asked for with `stream`. Raises TooLargeError past `most` bytes, RequestException."""
+    received = bytearray()
+    for chunk in response.iter_content(16 * 1024):
+        received += chunk
+        if len(received) > most:
+            raise TooLargeError("the answer is too large")
+    return bytes(received)
 
 
 class DeadlineAdapter(HTTPAdapter):

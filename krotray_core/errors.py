@@ -127,6 +127,12 @@ class TelegramUnavailable(Retryable):
         self.retry_after = retry_after
 
 
+class GatewayUnreadable(GatewayUnavailable):
+    """YooKassa's list was read to its end, but some of its items make no sense."""
+
+    code = "gateway_unreadable"
+
+
 class XrayError(KrotRayError):
     """An Xray server refused an operation, for good."""
 

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, literal, select
+from sqlalchemy import func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from krotray_core.db import transaction
@@ -80,6 +80,7 @@ def subscription(
     starts_at: datetime | None = None,
     payment_id: UUID | None = None,
     refund_id: UUID | None = None,
+    note: str | None = None,
 ) -> None:
     """The subscription now ends when its row says. It ended at `ended_at` before (None: it is new).
 
@@ -100,8 +101,25 @@ def subscription(
             ended_at=ended_at,
             starts_at=starts_at or ended_at,
             ends_at=row.expires_at,
+            note=note,
         ),
     )
+
+
+def adopt_payment(session: Session, row: Payment, reason: str, now: datetime) -> None:
+    """The (locked) payment is taken as it stands, whatever its lines say."""
+    mine = select(func.coalesce(func.sum(Entry.kopecks), 0)).where(
+        Entry.payment_id == row.id, Entry.subject == "payment"
+    )
+    holds = row.amount_kopecks - row.refunded_kopecks if row.status in ("succeeded", "refunded") else 0
+    payment(session, row, "adopted", now, kopecks=holds - int(session.scalar(mine) or 0), note=reason)
+
+
+def adopt_subscription(session: Session, row: Subscription, reason: str, now: datetime) -> None:
+    """The (locked) subscription is taken as it stands: its lines go on from here."""
+    last = select(Entry.ends_at).where(Entry.subscription_id == row.id, Entry.subject == "subscription")
+    ended_at = session.scalar(last.order_by(Entry.id.desc()).limit(1))
+    subscription(session, row, "adopted", now, ended_at=ended_at, starts_at=row.expires_at, note=reason)
 
 
 def _write(session: Session, line: Entry) -> None:

@@ -18,6 +18,8 @@ _PATTERNS = (
     (re.compile(r"\b(hash|signature)=[0-9A-Za-z_%-]{20,}"), r"\1=[hidden]"),
     (re.compile(r"vless://[0-9a-fA-F-]{36}@"), "vless://[key]@"),
     (re.compile(r"(/sub/)[A-Za-z0-9_-]{20,}"), r"\1[token]"),
+    # PostgreSQL quotes the whole row that broke a rule, with the e-mail address in it.
+    (re.compile(r"DETAIL:  .*"), "DETAIL:  [hidden]"),
 )
 
 

@@ -22,6 +22,11 @@ def from_text(text: str) -> int:
     return int(match[1]) * 100 + int(match[2])
 
 
+def from_rubles(text: str) -> int:
+    """ "150" or "150.50" rubles, as people type them -> kopecks. Raises ValueError."""
+    return from_text(text if "." in text else f"{text}.00")
+
+
 def to_rubles(kopecks: int) -> str:
     """25000 -> "250 ₽", 19950 -> "199,50 ₽": the way a person reads a price."""
     whole, rest = divmod(kopecks, 100)

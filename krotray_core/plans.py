@@ -97,7 +97,7 @@ def offer(code: str) -> Plan:
 def price(text: str) -> int:
     """Kopecks of a price as an owner types it, "150" or "150.00". Raises Invalid."""
     try:
-        return money.from_text(text if "." in text else f"{text}.00")
+        return money.from_rubles(text)
     except ValueError:
         raise Invalid("a price is whole rubles, or rubles with two decimals: 150 or 150.00") from None
 

@@ -23,7 +23,7 @@ def required() -> bool:
 def check_email(text: str) -> str:
     """The address in its normal form. Raises EmailInvalid for what cannot be one; whether it exists is not asked."""
     try:
-        return validate_email(text, check_deliverability=False).normalized
+        return validate_email(text, check_deliverability=False, allow_smtputf8=False).normalized
     except EmailNotValidError:
         raise EmailInvalid("not an e-mail address") from None
 

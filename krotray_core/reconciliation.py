@@ -7,25 +7,29 @@ YooKassa again and apply what it says.
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 
 from krotray_core import billing, clock, leases, money, notices, refunds, settings, yookassa
 from krotray_core.db import transaction
-from krotray_core.errors import GatewayNotFound, GatewayUnavailable, KrotRayError
-from krotray_core.models import Payment, Refund
+from krotray_core.errors import GatewayNotFound, GatewayUnavailable, GatewayUnreadable, NotFound
+from krotray_core.models import Mark, Payment, Refund
 from krotray_core.yookassa import Found, FoundRefund
+
+log = logging.getLogger(__name__)
 
 LEASE = "reconciliation"
 # A run that dies is taken up again after this long.
 RUN = timedelta(minutes=30)
-# Each daily run looks back over three days: what was on its way yesterday has arrived today.
+# Each run looks that much further back: what was on its way yesterday has arrived today.
 OVERLAP = timedelta(days=2)
 MOST_LINES = 30
 
@@ -64,26 +68,39 @@ class Report:
 
 
 def daily() -> Report | None:
-    """Compares the last days, unless that has been done within the last period, and tells the admins what is left open.
+    """Compares what is new, unless that has been done within the last period, and tells the admins what is left open.
 
-    A run that could not read everything does not count: the next call tries again.
+    It looks back over the days since the last run that came to its end, and some more. One that could not ask for everything
+    does not count: the next call tries again.
     """
     run = secrets.token_hex(8)
     if not leases.take(LEASE, run, RUN):
         return None
-    period = timedelta(seconds=settings.get().reconcile_seconds)
+    now, period = clock.now(), timedelta(seconds=settings.get().reconcile_seconds)
     try:
-        report = compare(clock.now() - period - OVERLAP)
+        report = compare(min(now - period, _last_complete() or now) - OVERLAP)
     except BaseException:
         leases.give_back(LEASE, run)
         raise
-    if report.open:
-        _tell(report)
+    _tell(report)
     if report.incomplete:
+        log.warning("reconciliation will be tried again: %s", report.incomplete)
         leases.give_back(LEASE, run)
     else:
+        _complete(report.until)
         leases.take(LEASE, run, period)  # nobody holds this name any more: it stays taken until the next period
     return report
+
+
+def _last_complete() -> datetime | None:
+    with transaction() as session:
+        return session.scalar(select(Mark.at).where(Mark.name == LEASE))
+
+
+def _complete(until: datetime) -> None:
+    statement = insert(Mark).values(name=LEASE, at=until)
+    with transaction() as session:
+        session.execute(statement.on_conflict_do_update(index_elements=[Mark.name], set_={"at": until}))
 
 
 def compare(since: datetime, until: datetime | None = None) -> Report:
@@ -91,43 +108,54 @@ def compare(since: datetime, until: datetime | None = None) -> Report:
     this moment is not a difference. Raises GatewayDenied when YooKassa does not let us in.
     """
     report = Report(since, until or clock.now() - timedelta(minutes=1))
-    payments = _collect(report, yookassa.payments_between(report.since, report.until))
-    report.payments = len(payments)
-    for found in payments:
+    listed = set[str]()
+    for found in _items(report, yookassa.payments_between(report.since, report.until)):
+        report.payments += 1
+        listed.add(found.external_id)
         _compare_payment(report, found)
-    back = _collect(report, yookassa.refunds_between(report.since, report.until))
-    report.refunds = len(back)
-    for refund in back:
+    for refund in _items(report, yookassa.refunds_between(report.since, report.until)):
+        report.refunds += 1
+        listed.add(refund.external_id)
         _compare_refund(report, refund)
     if not report.incomplete:
-        listed = {payment.external_id for payment in payments} | {refund.external_id for refund in back}
         _look_for_the_rest(report, listed)
     return report
 
 
-def _collect(report: Report, items: Iterator[_Item]) -> list[_Item]:
+def _items(report: Report, items: Iterator[_Item]) -> list[_Item]:
+    """All that can be read; what cannot is a difference, and a list without its end makes the report incomplete."""
     read: list[_Item] = []
     try:
         for item in items:
             read.append(item)
+    except GatewayUnreadable as error:
+        report.differences.append(Difference("unreadable", None, None, "—", str(error)))
     except GatewayUnavailable as error:
         report.incomplete = str(error)
     return read
 
 
-def _compare_payment(report: Report, found: Found) -> None:
+def _compare_payment(report: Report, listed: Found) -> None:
+    if _payment_difference(listed) is None:
+        return
+    # The list is minutes old by now: what counts is what YooKassa says at this moment.
+    found = _asked(report, lambda: yookassa.fetch(listed.external_id))
+    before = _payment_difference(found) if found else None
+    if found is None or before is None:
+        return
+    with _tried(report):
+        report.servers |= billing.settle_external(found.external_id).servers
+    report.differences.append(replace(before, repaired=_payment_difference(found) is None))
+
+
+def _payment_difference(found: Found) -> Difference | None:
     payment = _ours(found)
     if payment is None:
-        if found.status == "succeeded" and found.refunded_kopecks < found.amount_kopecks:
-            report.differences.append(Difference("unknown here", found.external_id, None, "—", _theirs(found)))
-        return
+        if found.status != "succeeded" or found.refunded_kopecks >= found.amount_kopecks:
+            return None
+        return Difference("unknown here", found.external_id, None, "—", _theirs(found))
     what = _disagreement(payment, found)
-    if what is None:
-        return
-    ours = _state(payment)
-    after = _repair(report, lambda: billing.settle_external(found.external_id).servers, lambda: _ours(found))
-    repaired = after is not None and _disagreement(after, found) is None
-    report.differences.append(Difference(what, found.external_id, payment.id, ours, _theirs(found), repaired))
+    return Difference(what, found.external_id, payment.id, _state(payment), _theirs(found)) if what else None
 
 
 def _ours(found: Found) -> Payment | None:
@@ -145,82 +173,100 @@ def _ours(found: Found) -> Payment | None:
 def _disagreement(payment: Payment, found: Found) -> str | None:
     if payment.external_id is None:
         return "external id"
+    paid = found.status == "succeeded"
     if payment.external_id != found.external_id:
-        paid = found.status == "succeeded" and found.refunded_kopecks < found.amount_kopecks
-        return "paid a second time" if paid else None
+        return "paid a second time" if paid and found.refunded_kopecks < found.amount_kopecks else None
+    if payment.cancel_reason in billing.EXCUSED:
+        return None
     if (payment.amount_kopecks, payment.currency) != (found.amount_kopecks, found.currency):
-        # Money that was never honoured and has gone back is nobody's any more.
-        return None if payment.cancel_reason == "returned" else "amount"
+        return "amount"
     counted = payment.status in billing.COUNTED
-    if counted != (found.status == "succeeded") and payment.cancel_reason != "returned":
-        return "state"
-    if found.status == "canceled" and payment.status != "canceled":
+    if counted != paid or (found.status == "canceled" and payment.status != "canceled"):
         return "state"
     return "refunded" if counted and payment.refunded_kopecks != found.refunded_kopecks else None
 
 
-def _compare_refund(report: Report, found: FoundRefund) -> None:
-    def ours() -> Refund | None:
-        with transaction() as session:
-            return session.scalar(select(Refund).where(Refund.external_id == found.external_id))
-
-    row = ours()
-    if row is not None and (row.status, row.amount_kopecks) == (found.status, found.amount_kopecks):
+def _compare_refund(report: Report, listed: FoundRefund) -> None:
+    if _refund_difference(listed) is None:
         return
+    found = _asked(report, lambda: yookassa.fetch_refund(listed.external_id))
+    before = _refund_difference(found) if found else None
+    if found is None or before is None:
+        return
+    row = _our_refund(found)
+    with _tried(report):
+        if row is not None and row.status == "pending":
+            report.servers |= refunds.settle(row.id).servers
+        else:
+            report.servers |= billing.settle_external(found.payment_external_id).servers
+    report.differences.append(replace(before, repaired=_refund_difference(found) is None))
+
+
+def _our_refund(found: FoundRefund) -> Refund | None:
+    with transaction() as session:
+        return session.scalar(select(Refund).where(Refund.external_id == found.external_id))
+
+
+def _refund_difference(found: FoundRefund) -> Difference | None:
+    row = _our_refund(found)
+    if row is not None and (row.status, row.amount_kopecks) == (found.status, found.amount_kopecks):
+        return None
     if row is None and found.status != "succeeded":
-        return  # made in the cabinet, and it has not given anything back
+        return None  # made in the cabinet, and it has not given anything back
     with transaction() as session:
         payment = session.scalar(select(Payment).where(Payment.external_id == found.payment_external_id))
-    if payment is not None and payment.cancel_reason == "returned":
-        return
-    before = f"{row.status} {money.to_text(row.amount_kopecks)}" if row else "—"
+    if payment is not None and (payment.cancel_reason in billing.EXCUSED or payment.status == "refunded"):
+        return None  # all of it went back, as our books have it
+    ours = f"{row.status} {money.to_text(row.amount_kopecks)}" if row else "—"
     theirs = f"{found.status} {money.to_text(found.amount_kopecks)}"
-    if row is not None and row.status == "pending":
-        refund_id = row.id
-        after = _repair(report, lambda: refunds.settle(refund_id).servers, ours)
-    else:
-        after = _repair(report, lambda: billing.settle_external(found.payment_external_id).servers, ours)
-    repaired = after is not None and after.status == found.status
-    payment_id = payment.id if payment else None
-    report.differences.append(Difference("refund", found.external_id, payment_id, before, theirs, repaired))
+    return Difference("refund", found.external_id, payment.id if payment else None, ours, theirs)
 
 
-_Row = TypeVar("_Row", Payment, Refund)
+def _asked(report: Report, ask: Callable[[], _Item]) -> _Item | None:
+    with _tried(report):
+        return ask()
+    return None
 
 
-def _repair(report: Report, door: Callable[[], frozenset[int]], again: Callable[[], _Row | None]) -> _Row | None:
-    """Goes through one of the two doors; returns our row as it is afterwards."""
-    with contextlib.suppress(KrotRayError):  # what it is about stays a difference
-        report.servers |= door()
-    return again()
+@contextlib.contextmanager
+def _tried(report: Report) -> Iterator[None]:
+    """A look at one thing: when YooKassa does not answer, the others still get theirs."""
+    try:
+        yield
+    except GatewayUnavailable as error:
+        report.incomplete = str(error)
+    except (GatewayNotFound, NotFound):
+        pass  # what it is about stays a difference
 
 
 def _look_for_the_rest(report: Report, listed: set[str]) -> None:
     """Ours that YooKassa's list does not hold: made at its edge, or not there at all."""
-    window = (Payment.created_at >= report.since, Payment.created_at < report.until)
     with transaction() as session:
-        payments = session.scalars(select(Payment).where(*window, Payment.external_id.not_in(listed))).all()
-        back = session.scalars(
-            select(Refund).where(
-                Refund.created_at >= report.since,
-                Refund.created_at < report.until,
-                Refund.external_id.not_in(listed),
-            )
-        ).all()
-    for payment in payments:
-        assert payment.external_id is not None  # noqa: S101 - NULL is in no list and out of none; for the type checker
-        try:
-            _compare_payment(report, yookassa.fetch(payment.external_id))
-        except GatewayNotFound:
-            state = _state(payment)
-            report.differences.append(Difference("unknown there", payment.external_id, payment.id, state, "—"))
-    for refund in back:
-        assert refund.external_id is not None  # noqa: S101 - likewise
-        try:
-            _compare_refund(report, yookassa.fetch_refund(refund.external_id))
-        except GatewayNotFound:
-            state = f"refund {refund.status} {money.to_text(refund.amount_kopecks)}"
-            report.differences.append(Difference("unknown there", refund.external_id, refund.payment_id, state, "—"))
+        payments, back = (
+            session.execute(
+                select(kind.id, kind.external_id, kind.status, kind.amount_kopecks).where(
+                    kind.created_at >= report.since, kind.created_at < report.until, kind.external_id.is_not(None)
+                )
+            ).all()
+            for kind in (Payment, Refund)
+        )
+    for payment_id, external_id, status, kopecks in payments:
+        if external_id and external_id not in listed:
+            with _tried(report):
+                try:
+                    _compare_payment(report, yookassa.fetch(external_id))
+                except GatewayNotFound:
+                    ours = f"{status} {money.to_text(kopecks)}"
+                    report.differences.append(Difference("unknown there", external_id, payment_id, ours, "—"))
+    for refund_id, external_id, status, kopecks in back:
+        if external_id and external_id not in listed:
+            with _tried(report):
+                try:
+                    _compare_refund(report, yookassa.fetch_refund(external_id))
+                except GatewayNotFound:
+                    ours = f"refund {status} {money.to_text(kopecks)}"
+                    payment_id = refunds.find(refund_id).payment_id
+                    report.differences.append(Difference("unknown there", external_id, payment_id, ours, "—"))
 
 
 def _state(payment: Payment) -> str:
@@ -235,11 +281,17 @@ def _theirs(found: Found) -> str:
 
 
 def _tell(report: Report) -> None:
+    """To the admins, unless they know: the same open differences are told once a day."""
     lines = [
-        f"{one.what}: {one.payment_id or one.external_id}: {one.ours} / YooKassa: {one.theirs}"
-        for one in report.open[:MOST_LINES]
+        f"{one.what}: {one.payment_id or one.external_id or ''}: {one.ours} / YooKassa: {one.theirs}"
+        for one in report.open
     ]
-    data = {"lines": lines, "more": len(report.open) - len(lines)}
+    if report.incomplete:
+        lines.append(f"incomplete: {report.incomplete}")
+    if not lines:
+        return
     now = clock.now()
+    key = f"reconciliation:{now.date()}:{uuid5(NAMESPACE_OID, chr(10).join(sorted(lines)))}"
+    data = {"lines": lines[:MOST_LINES], "more": max(len(lines) - MOST_LINES, 0)}
     with transaction() as session:
-        notices.tell_admins(session, kind="reconciliation", key=f"reconciliation:{now.date()}", data=data, now=now)
+        notices.tell_admins(session, kind="reconciliation", key=key, data=data, now=now)

@@ -11,14 +11,14 @@ import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import literal_column, select
 from sqlalchemy.orm import Session
 
-from krotray_core import clock, ledger, money, notices, receipts, settings, subscriptions, yookassa
+from krotray_core import asking, clock, ledger, money, notices, receipts, subscriptions, yookassa
 from krotray_core.db import transaction
 from krotray_core.errors import Conflict, GatewayDenied, GatewayError, GatewayUnavailable, Invalid, NotFound
 from krotray_core.models import Payment, Refund, User
@@ -26,14 +26,8 @@ from krotray_core.yookassa import Found, FoundRefund
 
 log = logging.getLogger(__name__)
 
-SWEEP_BATCH = 200
 DAY_SECONDS = 86_400
 LONGEST_REASON = 250  # characters of `description`
-
-# The first request goes out right after the row is written; until then the sweep keeps its hands off.
-CREATION_GRACE = timedelta(seconds=20)
-# YooKassa remembers an Idempotence-Key for 24 hours; repeating later would make a second refund.
-KEY_LIFETIME = timedelta(hours=23)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +69,15 @@ def settle(refund_id: UUID) -> Returned:
 
 
 def look(payment: Payment, found: Found) -> Sequence[FoundRefund]:
-    """The refunds of a payment at YooKassa, if its sum of them is not the one that we know. No transaction may be open.
+    """The refunds of a payment at YooKassa, if one was announced or their sum is not the one that we know. Asks outside.
 
     Raises GatewayUnavailable, also while the list lags behind the sum: to give the days of money that has gone back, and take
     them later, would let somebody in for nothing.
     """
     if found.external_id != payment.external_id and payment.external_id is not None:
         return ()
-    if found.refunded_kopecks == payment.refunded_kopecks:
+    news = payment.hinted_at is not None and payment.paid_at is not None
+    if found.refunded_kopecks == payment.refunded_kopecks and not news:
         return ()
     listed = yookassa.refunds_of(found.external_id)
     if sum(one.amount_kopecks for one in listed if one.status == "succeeded") < found.refunded_kopecks:
@@ -108,19 +103,7 @@ def apply(session: Session, payment: Payment, found: FoundRefund, now: datetime)
 
 def claim_open() -> list[UUID]:
     """Refunds without an end that it is time to ask about; each is claimed until the next sweep or longer."""
-    now = clock.now()
-    with transaction() as session:
-        claimed = session.scalars(
-            select(Refund)
-            .where(Refund.status == "pending", Refund.next_check_at <= now)
-            .order_by(Refund.next_check_at)
-            .limit(SWEEP_BATCH)
-            .with_for_update(skip_locked=True)
-        ).all()
-        soonest = timedelta(seconds=settings.get().settle_sweep_seconds / 2)
-        for refund in claimed:
-            refund.next_check_at = now + max(soonest, (now - refund.created_at) / 20)
-        return [refund.id for refund in claimed]
+    return asking.claim(Refund, Refund.status == literal_column("'pending'"))
 
 
 def find(refund_id: UUID) -> Refund:
@@ -175,7 +158,7 @@ def _open(payment_id: UUID, amount_kopecks: int | None, reason: str | None) -> R
             amount_kopecks=amount,
             request=_request(payment, refund_id, amount, reason),
             created_at=now,
-            next_check_at=now + CREATION_GRACE,
+            next_check_at=now + asking.CREATION_GRACE,
         )
         session.add(refund)
         ledger.refund(session, refund, payment.user_id, "created", now, note=reason)
@@ -197,9 +180,12 @@ def _request(payment: Payment, refund_id: UUID, amount_kopecks: int, reason: str
 
 def _create(refund: Refund) -> Returned:
     """Sends (or sends again) the request: the same key and body lead to the same refund at YooKassa."""
-    if refund.request is None or clock.now() - refund.created_at > KEY_LIFETIME:
-        # Had it been made after all, YooKassa's list would tell: reconciliation and the webhook still count it.
-        return Returned(_cancel(refund.id, "not_created"))
+    assert refund.request is not None  # noqa: S101 - one without an external id has a request (a CHECK); for the type checker
+    if clock.now() - refund.created_at > asking.KEY_LIFETIME:
+        # To send it again would make another one. Was it made? YooKassa's list knows; only if not is it over.
+        listed = yookassa.refunds_of(refund.request["payment_id"])
+        made = next((one for one in listed if one.refund_id == str(refund.id)), None)
+        return _noted(refund, made) if made else Returned(_cancel(refund.id, "not_created"))
     try:
         found = yookassa.create_refund(refund.request, str(refund.id))
     except GatewayDenied:

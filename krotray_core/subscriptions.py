@@ -96,7 +96,8 @@ def set_expiry(telegram_id: int, expires_at: datetime) -> Changed:
     with transaction() as session:
         subscription = _locked(session, telegram_id)
         # Someone who waits is shown (and given, once seated) the end plus the time waited: take that off again.
-        waited = now - subscription.waiting_since if subscription.waiting_since else timedelta(0)
+        waits = subscription.waiting_since is not None and expires_at > now
+        waited = now - subscription.waiting_since if waits and subscription.waiting_since else timedelta(0)
         ended_at = subscription.expires_at
         subscription.expires_at = expires_at.astimezone(UTC) - waited
         if expires_at <= now:

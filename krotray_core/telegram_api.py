@@ -14,7 +14,7 @@ from typing import Any
 import requests
 
 from krotray_core import settings
-from krotray_core.deadlines import DeadlineAdapter
+from krotray_core.deadlines import Session, read
 from krotray_core.errors import TelegramRefused, TelegramUnavailable
 
 CONNECT_SECONDS = 3.0
@@ -45,12 +45,6 @@ def send_message(chat_id: int, text: str) -> None:
     _call("sendMessage", body)
 
 
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - requests' own signature
-        """Nowhere. requests looks for a target, and reads the answer without limit, even when told not to follow."""
-        return None
-
-
 def _call(method: str, body: dict[str, Any]) -> None:
     s = settings.get()
     token = s.bot_token.get_secret_value()
@@ -70,11 +64,7 @@ def _post(address: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     with _session().post(
         address, json=body, timeout=(CONNECT_SECONDS, READ_SECONDS), allow_redirects=False, stream=True
     ) as response:
-        received = bytearray()
-        for chunk in response.iter_content(16 * 1024):
-            received += chunk
-            if len(received) > ANSWER_BYTES:
-                raise TelegramUnavailable("Telegram's answer is too large")
+        received = read(response, ANSWER_BYTES)
     try:
         answer = json.loads(received)
     except (ValueError, RecursionError):
@@ -114,10 +104,7 @@ def _pause(answer: dict[str, Any]) -> float:
 @cache
 def _session() -> requests.Session:
     """Proxy variables are heeded, unlike with YooKassa: where Telegram is behind one, the bot goes through it as well."""
-    session = _Session()
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, DeadlineAdapter(pause_seconds=READ_SECONDS, answer_seconds=ANSWER_SECONDS))
-    return session
+    return Session(pause_seconds=READ_SECONDS, answer_seconds=ANSWER_SECONDS)
 
 
 os.register_at_fork(after_in_child=_session.cache_clear)  # a child must not share its parent's connections

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from krotray_core import billing, ledger, reconciliation, refunds
+from krotray_core import billing, ledger, reconciliation, refunds, settings
 from krotray_core.errors import NotFound
 from krotray_tasks.access import converge_all
 from krotray_tasks.app import celery
@@ -12,23 +12,30 @@ from krotray_tasks.app import celery
 BATCHES = 100  # of a sweep; what is left then is first in line at the next one
 
 
-@celery.task
-def settle(payment_id: str, actor: str = "sweep") -> None:
-    """Asks YooKassa about one payment and lets it count; `actor` is who gave the hint."""
+@celery.task(max_retries=3)
+def settle(payment_id: str, actor: str = "hint") -> None:
+    """Somebody's hint: asks YooKassa about one payment and lets it count; `actor` is who gave it."""
     with ledger.acting(actor):
         converge_all(billing.settle(UUID(payment_id)).servers)
 
 
-@celery.task(throws=(NotFound,))
+@celery.task(max_retries=0)
+def settle_open(payment_id: str) -> None:
+    """The sweep's turn: the same, not repeated, for the sweep comes again."""
+    with ledger.acting("sweep"):
+        converge_all(billing.settle(UUID(payment_id)).servers)
+
+
+@celery.task(max_retries=3, throws=(NotFound,))
 def settle_external(external_id: str) -> None:
     """The same, known by YooKassa's id alone: only a webhook knows so little."""
     with ledger.acting("webhook"):
         converge_all(billing.settle_external(external_id).servers)
 
 
-@celery.task
+@celery.task(max_retries=0)
 def settle_refund(refund_id: str) -> None:
-    """Asks YooKassa about one refund and takes its days."""
+    """The sweep's turn: asks YooKassa about one refund and takes its days."""
     with ledger.acting("sweep"):
         converge_all(refunds.settle(UUID(refund_id)).servers)
 
@@ -36,16 +43,17 @@ def settle_refund(refund_id: str) -> None:
 @celery.task(max_retries=0)
 def sweep_payments() -> None:
     """Finds payments and refunds without an end, whatever became of their webhooks and messages."""
-    for claim, task in ((billing.claim_open, settle), (refunds.claim_open, settle_refund)):
+    lifetime = settings.get().settle_sweep_seconds  # what nobody has picked up by then, the next sweep asks for again
+    for claim, task in ((billing.claim_open, settle_open), (refunds.claim_open, settle_refund)):
         for _ in range(BATCHES):
             claimed = claim()
             for found in claimed:
-                task.enqueue(str(found))
+                task.enqueue(str(found), expires=lifetime)
             if not claimed:
                 break
 
 
-@celery.task(max_retries=0)
+@celery.task(max_retries=0, soft_time_limit=1500, time_limit=1560)
 def reconcile() -> None:
     """Compares the list at YooKassa with ours, once a period however often it is called."""
     with ledger.acting("reconciliation"):

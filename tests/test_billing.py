@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import pytest
 import requests
 from sqlalchemy import select, update
 
-from krotray_core import billing, checkout, clock, plans, settings, subscriptions, yookassa
+from krotray_core import asking, billing, checkout, clock, plans, settings, subscriptions, yookassa
 from krotray_core.db import transaction
 from krotray_core.errors import GatewayError, GatewayUnavailable, NotFound, UnknownMethod, UnknownPlan
 from krotray_core.models import Payment, Server, Subscription, User
@@ -224,6 +225,51 @@ def test_never_created_and_too_old_to_repeat_is_given_up(
     assert payments_at(fresh) == []
 
 
+@pytest.mark.usefixtures("fleet")
+def test_given_up_and_paid_all_the_same_its_webhook_counts_it(
+    fresh: World, user: User, pass_time: Callable[[timedelta], None]
+) -> None:
+    requests.post(
+        f"{fresh.yookassa_url}/sandbox/faults",
+        json={"operation": "POST /v3/payments", "kind": "drop", "when": "after"},
+        timeout=5,
+    ).raise_for_status()
+    with pytest.raises(GatewayUnavailable):
+        buy(user)
+    (made,) = payments_at(fresh)
+    external_id = str(made["id"])
+    pass_time(DAY)
+    payment = billing.latest()[0]
+    assert billing.settle(payment.id).payment.cancel_reason == "not_created"
+    at_checkout(fresh, Payment(external_id=external_id))
+    hint = billing.note_hint(external_id, "payment.succeeded", payment.id)
+    assert not hint.known, "known by our id alone, it is looked up by YooKassa's"
+    assert billing.settle_external(external_id).payment.status == "succeeded"
+
+
+def test_refused_on_a_repeat_it_waits_until_our_login_works_again(fresh: World, user: User) -> None:
+    for fault in (
+        {"operation": "POST /v3/payments", "kind": "drop", "when": "after"},
+        {"operation": "POST /v3/payments", "kind": "401"},
+    ):
+        requests.post(f"{fresh.yookassa_url}/sandbox/faults", json=fault, timeout=5).raise_for_status()
+        with pytest.raises((GatewayUnavailable, GatewayError)):
+            buy(user)
+    assert billing.latest()[0].status == "pending"
+    assert buy(user).confirmation_url
+    assert len(payments_at(fresh)) == 1
+
+
+def test_pressing_check_again_and_again_asks_yookassa_now_and_then(
+    user: User, pass_time: Callable[[timedelta], None]
+) -> None:
+    payment = buy(user)
+    assert not billing.worth_asking(payment), "YooKassa has just answered"
+    pass_time(timedelta(seconds=6))
+    assert billing.worth_asking(payment)
+    assert not billing.worth_asking(billing.settle(payment.id).payment)
+
+
 def test_refused_at_creation_it_is_cancelled(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans, "CURRENCY", "XXX")  # what YooKassa answers with 400
     with pytest.raises(GatewayError):
@@ -251,7 +297,7 @@ def test_the_sweep_claims_each_open_payment_for_one_worker(fresh: World) -> None
 
 def test_a_hint_is_first_in_line(fresh: World, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fresh
-    monkeypatch.setattr(billing, "SWEEP_BATCH", 3)
+    monkeypatch.setattr(asking, "BATCH", 3)
     for _ in range(6):
         buy(new_user())
     hinted = buy(user)

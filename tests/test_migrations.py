@@ -20,7 +20,19 @@ from krotray_core.models import Base
 from sandbox.world import ROOT, World
 from tests.conftest import flask, run_flask
 
-TABLES = {"users", "servers", "subscriptions", "payments", "seats", "leases", "plans", "refunds", "ledger", "notices"}
+TABLES = {
+    "users",
+    "servers",
+    "subscriptions",
+    "payments",
+    "seats",
+    "leases",
+    "plans",
+    "refunds",
+    "ledger",
+    "notices",
+    "marks",
+}
 
 # What PostgreSQL itself says about everything in a schema, in words that can be compared.
 DESCRIPTION = {

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
 import requests
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from krotray_core import billing, clock, reconciliation, refunds, settings, yookassa
 from krotray_core.db import transaction
-from krotray_core.errors import GatewayUnavailable
-from krotray_core.models import Notice, Payment, User
+from krotray_core.errors import GatewayUnavailable, GatewayUnreadable
+from krotray_core.models import Lease, Notice, Payment, User
 from krotray_core.reconciliation import Report
 from sandbox.world import World
 from tests.conftest import at_checkout, at_once, believe_dead, buy, new_user
@@ -214,6 +214,80 @@ def test_a_run_that_dies_is_taken_up_by_the_next(fresh: World, monkeypatch: pyte
         reconciliation.daily()
     monkeypatch.undo()
     assert reconciliation.daily()
+
+
+def test_who_pays_while_the_list_is_being_read_is_no_difference(
+    fresh: World, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = buy(user)
+    refunded = paid(fresh, new_user())
+    real = yookassa.payments_between
+
+    def slow(since: datetime, until: datetime) -> Iterator[yookassa.Found]:
+        listed = list(real(since, until))
+        at_checkout(fresh, payment)
+        billing.settle(payment.id)
+        refunds.start(refunded.id)
+        yield from listed
+
+    monkeypatch.setattr(yookassa, "payments_between", slow)
+    assert found(compared()) == []
+
+
+@pytest.mark.usefixtures("admins")
+def test_what_can_never_be_read_is_told_once_and_stops_nothing(
+    fresh: World, user: User, monkeypatch: pytest.MonkeyPatch, pass_time: Callable[[timedelta], None]
+) -> None:
+    payment = buy(user)
+    at_checkout(fresh, payment)
+    pass_time(timedelta(minutes=2))
+    real = yookassa.payments_between
+
+    def spoilt(since: datetime, until: datetime) -> Iterator[yookassa.Found]:
+        yield from real(since, until)
+        raise GatewayUnreadable("one cannot be read")
+
+    monkeypatch.setattr(yookassa, "payments_between", spoilt)
+    assert reconciliation.daily()
+    assert reconciliation.daily() is None
+    assert billing.find(payment.id).status == "succeeded"
+    assert len(told()) == 1
+
+
+@pytest.mark.usefixtures("admins")
+def test_what_is_found_later_on_the_same_day_is_told_too(
+    fresh: World, pass_time: Callable[[timedelta], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        payment = buy(new_user())
+        at_checkout(fresh, payment)
+        at_checkout(fresh, payment, "tamper", amount="1.00")
+        pass_time(timedelta(minutes=2))
+        reconciliation.daily()
+        with transaction() as session:
+            session.execute(delete(Lease))
+    assert monkeypatch
+    assert [len(notice.data["lines"]) for notice in told()] == [1, 2]
+
+
+def test_it_looks_back_to_the_last_run_that_came_to_its_end(
+    fresh: World, pass_time: Callable[[timedelta], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fresh
+    asked: list[timedelta] = []
+    real = reconciliation.compare
+
+    def noted(since: datetime) -> Report:
+        asked.append(clock.now() - since)
+        return real(since)
+
+    monkeypatch.setattr(reconciliation, "compare", noted)
+    for days in (0, 1, 9):
+        pass_time(timedelta(days=days))
+        assert reconciliation.daily()
+        with transaction() as session:
+            session.execute(delete(Lease))  # whose time is PostgreSQL's
+    assert [about.days for about in asked] == [3, 3, 11]
 
 
 def test_more_than_a_page(fresh: World) -> None:

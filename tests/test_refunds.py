@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
-from krotray_core import billing, cabinet, refunds, settings, subscriptions, yookassa
+from krotray_core import asking, billing, cabinet, refunds, settings, subscriptions, yookassa
 from krotray_core.db import transaction
 from krotray_core.errors import Conflict, GatewayError, GatewayUnavailable, Invalid, NotFound
 from krotray_core.models import Entry, Notice, Payment, Server, User
@@ -113,8 +113,7 @@ def test_the_shares_of_all_parts_are_all_of_the_days(days: int, amount: int, cut
     payment = Payment(days=days, amount_kopecks=amount)
     steps = [0, *sorted(cut % (amount + 1) for cut in cuts), amount]
     shares = [
-        refunds.share(payment, after) - refunds.share(payment, before)
-        for before, after in itertools.pairwise(steps)
+        refunds.share(payment, after) - refunds.share(payment, before) for before, after in itertools.pairwise(steps)
     ]
     assert sum(shares) == days * DAY_SECONDS
     assert all(share >= 0 for share in shares)
@@ -255,7 +254,7 @@ def test_made_but_never_heard_of_it_is_repeated_with_the_same_key(
     with pytest.raises(Conflict, match="in doubt"):
         refunds.start(payment.id, 50_00)
     assert refunds.claim_open() == [], "its creator may still be at it"
-    pass_time(refunds.CREATION_GRACE)
+    pass_time(asking.CREATION_GRACE)
     (refund_id,) = refunds.claim_open()
     assert refunds.settle(refund_id).refund.status == "succeeded"
     assert back_at_yookassa(payment) == 50_00
@@ -286,20 +285,23 @@ def test_refused_at_yookassa_it_is_over(fresh: World, user: User, pass_time: Cal
     assert notify(payment).payment.status == "refunded"
 
 
-def test_too_old_to_be_repeated_it_is_given_up_and_counts_if_it_was_made(
-    fresh: World, user: User, pass_time: Callable[[timedelta], None]
+@pytest.mark.parametrize(("made", "ends"), [("after", "succeeded"), ("before", "canceled")])
+def test_too_old_to_be_repeated_it_is_looked_up_before_it_is_given_up(
+    fresh: World, user: User, pass_time: Callable[[timedelta], None], made: str, ends: str
 ) -> None:
+    """To send it again would make another one, and to call it off would have an admin do so."""
     payment = paid(fresh, user)
-    arm(fresh, operation="POST /v3/refunds", kind="drop", when="after")
+    arm(fresh, operation="POST /v3/refunds", kind="drop", when=made)
     with pytest.raises(GatewayUnavailable):
-        refunds.start(payment.id)
+        refunds.start(payment.id, 50_00)
     pass_time(timedelta(hours=24))
     (refund_id,) = refunds.claim_open()
-    assert refunds.settle(refund_id).refund.status == "canceled"
-    assert notify(payment).payment.status == "refunded"
-    refund = refunds.find(refund_id)
-    assert (refund.status, refund.cancel_reason) == ("succeeded", None)
-    assert len(refunds.of_payment(payment.id)) == 1
+    arm(fresh, operation="GET /v3/refunds", kind="502", when="before")
+    with pytest.raises(GatewayUnavailable):
+        refunds.settle(refund_id)
+    assert refunds.find(refund_id).status == "pending"
+    assert refunds.settle(refund_id).refund.status == ends
+    assert back_at_yookassa(payment) == billing.find(payment.id).refunded_kopecks == (50_00 if made == "after" else 0)
 
 
 def test_a_list_that_is_behind_waits(fresh: World, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,6 +369,34 @@ def test_a_second_payment_under_our_name_is_flagged_and_the_first_still_counts(f
     assert [row.id for row in billing.latest(flagged=True)] == [payment.id]
 
 
+def test_a_second_charge_stays_flagged_until_it_has_gone_back(fresh: World, user: User) -> None:
+    """Seen before the payment itself, too: that its own money counts does not make the other's go away."""
+    payment = buy(user)
+    twin = yookassa.create(payment.request | {"description": "by hand"}, str(uuid4()))
+    stranger = Payment(external_id=twin.external_id)
+    at_checkout(fresh, stranger)
+    assert billing.settle_external(twin.external_id).payment.flag_reason
+    at_checkout(fresh, payment)
+    settled = billing.settle(payment.id).payment
+    assert settled.status == "succeeded"
+    assert settled.flag_reason
+    in_the_cabinet(stranger, "100.00")
+    assert billing.settle_external(twin.external_id).payment.flag_reason is None
+
+
+def test_a_person_closes_what_was_flagged(fresh: World, user: User) -> None:
+    payment = buy(user)
+    with pytest.raises(Conflict):
+        billing.close(payment.id, "x")
+    at_checkout(fresh, payment)
+    at_checkout(fresh, payment, "tamper", amount="99.00")
+    billing.settle(payment.id)
+    closed = billing.close(payment.id, "extended by hand")
+    assert (closed.status, closed.cancel_reason, closed.flag_reason) == ("canceled", "closed", None)
+    assert billing.latest(flagged=True) == []
+    assert billing.claim_open() == []
+
+
 def test_the_ledger_tells_who_did_it(fresh: World, user: User) -> None:
     payment = paid(fresh, user)
     refunds.start(payment.id, 50_00)
@@ -385,6 +415,56 @@ def test_the_ledger_tells_who_did_it(fresh: World, user: User) -> None:
         ("payment", "refunded", "succeeded", -50_00),
         ("subscription", "refunded", "active", None),
     ]
+
+
+def test_one_that_we_called_off_and_that_was_made_all_the_same_counts(fresh: World, user: User) -> None:
+    payment = paid(fresh, user)
+    arm(fresh, operation="POST /v3/refunds", kind="drop", when="after")
+    with pytest.raises(GatewayUnavailable):
+        refunds.start(payment.id)
+    (refund,) = refunds.of_payment(payment.id)
+    refunds._cancel(refund.id, "not_created")
+    assert notify(payment).payment.status == "refunded"
+    (refund,) = refunds.of_payment(payment.id)
+    assert (refund.status, refund.cancel_reason) == ("succeeded", None)
+
+
+def test_a_hint_that_comes_while_yookassa_is_being_asked_is_not_lost(
+    fresh: World, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = paid(fresh, user)
+    real = yookassa.fetch
+
+    def slow(external_id: str) -> yookassa.Found:
+        found = real(external_id)
+        in_the_cabinet(payment, "100.00")
+        billing.note_hint(external_id, "refund.succeeded")
+        return found
+
+    monkeypatch.setattr(yookassa, "fetch", slow)
+    billing.settle_external(payment.external_id or "")
+    monkeypatch.undo()
+    assert billing.claim_open() == [payment.id]
+    assert billing.settle(payment.id).payment.status == "refunded"
+
+
+def test_a_hint_about_an_old_payment_is_fresh_news(
+    fresh: World, user: User, pass_time: Callable[[timedelta], None]
+) -> None:
+    payment = paid(fresh, user)
+    pass_time(timedelta(days=365))
+    in_the_cabinet(payment, "100.00")
+    billing.note_hint(payment.external_id or "", "refund.succeeded")
+    assert billing.claim_open() == [payment.id]
+    pass_time(timedelta(minutes=1))
+    assert billing.claim_open() == [payment.id], "the message about it may have been lost"
+
+
+def test_an_admin_who_asks_is_answered_by_yookassa(fresh: World, user: User) -> None:
+    payment = paid(fresh, user)
+    in_the_cabinet(payment, "100.00")
+    assert billing.settle(payment.id).payment.status == "succeeded"
+    assert billing.settle(payment.id, anew=True).payment.status == "refunded"
 
 
 def test_a_refund_that_yookassa_does_not_know_stays_a_question(fresh: World, user: User) -> None:

@@ -71,6 +71,16 @@ def show_payment(payment_id: UUID, as_json: bool) -> None:
     show(told, as_json=False, columns=story.COLUMNS)
 
 
+@group.command("close")
+@click.argument("payment_id", type=click.UUID)
+@click.option("--reason", required=True, help="What was done about it; the ledger keeps it.")
+@reports_errors
+def close(payment_id: UUID, reason: str) -> None:
+    """Say that a flagged payment has been dealt with; one that never counted is cancelled."""
+    payment = billing.close(payment_id, reason)
+    click.echo(f"Платёж {payment_id}: {payment.status}, больше никого не ждёт")
+
+
 def _refund_row(refund: Refund) -> dict[str, Any]:
     return {
         "refund": str(refund.id),
@@ -139,7 +149,7 @@ def reconcile(context: click.Context, since_text: str, as_json: bool) -> None:
 @reports_errors
 def settle(payment_id: UUID) -> None:
     """Ask YooKassa about a payment now, and let it count."""
-    settled = billing.settle(payment_id)
+    settled = billing.settle(payment_id, anew=True)
     access.converge_all(settled.servers)
     note = f" (отложен: {settled.payment.flag_reason})" if settled.payment.flag_reason else ""
     click.echo(f"Платёж {payment_id}: {settled.payment.status}{note}")

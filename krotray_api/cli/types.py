@@ -12,7 +12,7 @@ from krotray_core.errors import Invalid
 def rubles(text: str) -> int:
     """ "50" or "50.25" rubles, in kopecks. Raises Invalid for anything else."""
     try:
-        return money.from_text(text if "." in text else f"{text}.00")
+        return money.from_rubles(text)
     except ValueError:
         raise Invalid(f"not an amount in rubles, such as 50 or 50.25: {text!r}") from None
 

@@ -4,8 +4,21 @@ The database itself keeps the promises that money and access rest on: see every 
 """
 
 from krotray_core.db import Base
-from krotray_core.models.access import Lease, Seat, Server, Subscription
+from krotray_core.models.access import Lease, Mark, Seat, Server, Subscription
 from krotray_core.models.money import Entry, Payment, Plan, Refund
 from krotray_core.models.people import Notice, User
 
-__all__ = ["Base", "Entry", "Lease", "Notice", "Payment", "Plan", "Refund", "Seat", "Server", "Subscription", "User"]
+__all__ = [
+    "Base",
+    "Entry",
+    "Lease",
+    "Mark",
+    "Notice",
+    "Payment",
+    "Plan",
+    "Refund",
+    "Seat",
+    "Server",
+    "Subscription",
+    "User",
+]

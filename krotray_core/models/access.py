@@ -111,6 +111,15 @@ class Seat(Base):
     last_error: Mapped[str | None]
 
 
+class Mark(Base):
+    """How far a recurring work has come."""
+
+    __tablename__ = "marks"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+
+
 class Lease(Base):
     """Who alone may do a thing for now, such as being the beat that fires."""
 

@@ -43,10 +43,11 @@ class Payment(Base):
         CheckConstraint("refunded_kopecks BETWEEN 0 AND amount_kopecks", name="refunded_kopecks"),
         CheckConstraint("(status = 'refunded') = (refunded_kopecks = amount_kopecks)", name="refunded"),
         Index("ix_payments_user_id", "user_id", "created_at"),
+        Index("ix_payments_created_at", "created_at"),
         Index(
             "ix_payments_open",
             "next_check_at",
-            postgresql_where=text("status = 'pending' OR hinted_at IS NOT NULL"),
+            postgresql_where=text("status = 'pending' OR hinted_at IS NOT NULL OR flagged_at IS NOT NULL"),
         ),
     )
 
@@ -71,6 +72,8 @@ class Payment(Base):
     flag_reason: Mapped[str | None]
     # Somebody says that something has happened to it, and nobody has asked YooKassa since.
     hinted_at: Mapped[datetime | None]
+    # When YooKassa was last asked.
+    asked_at: Mapped[datetime | None]
     # When the sweep should ask YooKassa next.
     next_check_at: Mapped[datetime] = mapped_column(server_default=func.now())
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from yookassa.domain.request import PaymentRequest, RefundRequest
 
 from krotray_core import settings
-from krotray_core.errors import GatewayNotFound, GatewayUnavailable
+from krotray_core.errors import GatewayNotFound, GatewayUnavailable, GatewayUnreadable
 from krotray_core.yookassa import answers
 from krotray_core.yookassa.answers import ID, Found, FoundRefund
 from krotray_core.yookassa.client import Client as _Client
@@ -105,7 +105,7 @@ def payments_between(since: datetime, until: datetime) -> Iterator[Found]:
 
     The moments are aware and cut to milliseconds; ValueError for naive ones. Pages are asked for while the iterator is
     used, so it may raise GatewayUnavailable and GatewayError at any item. A payment that cannot be read hides no
-    other one: it is logged and left out, and GatewayUnavailable is raised *after* the last readable one. So take the
+    other one: it is logged and left out, and GatewayUnreadable is raised *after* the last readable one. So take the
     items one by one, and call the list complete only when it ends without an error.
     https://yookassa.ru/developers/using-api/lists
     """
@@ -128,7 +128,7 @@ def _listed(path: str, query: dict[str, str], read: Callable[[Any], _Item]) -> I
         else:
             yield found
     if unreadable:
-        raise GatewayUnavailable(f"YooKassa's {path} hold {unreadable} that cannot be read")
+        raise GatewayUnreadable(f"YooKassa's {path} hold {unreadable} that cannot be read")
 
 
 def _items(path: str, query: dict[str, str]) -> Iterator[Any]:

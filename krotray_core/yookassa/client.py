@@ -14,7 +14,7 @@ from yookassa.client import ApiClient
 from yookassa.configuration import Configuration
 from yookassa.domain.common import RequestObject, UserAgent
 
-from krotray_core.deadlines import DeadlineAdapter
+from krotray_core.deadlines import Session, read
 from krotray_core.errors import GatewayDenied, GatewayError, GatewayNotFound, GatewayUnavailable
 
 CONNECT_SECONDS = 3.0
@@ -27,12 +27,6 @@ _TRANSIENT_4XX = {408, 423, 425, 429}
 _REFUSALS = {401: GatewayDenied, 403: GatewayDenied, 404: GatewayNotFound}
 
 
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - requests' own signature
-        """Nowhere. requests looks for a target, and reads the answer without limit, even when told not to follow."""
-        return None
-
-
 class Client(ApiClient):  # type: ignore[misc] # the SDK ships no types
     """The SDK's client with its own credentials (the SDK keeps them in globals) and without its surprises."""
 
@@ -42,11 +36,9 @@ class Client(ApiClient):  # type: ignore[misc] # the SDK ships no types
         self.endpoint, self.shop_id, self.shop_password = endpoint, shop_id, secret_key
         self.auth_token = None
         self.user_agent = UserAgent()
-        self._session = _Session()
+        # No silent second POST: repeating is for those who know the idempotence key.
+        self._session = Session(pause_seconds=READ_SECONDS, answer_seconds=ANSWER_SECONDS)
         self._session.trust_env = False  # ~/.netrc would replace our login, a proxy variable our route
-        for scheme in ("https://", "http://"):
-            # No silent second POST either: repeating is for those who know the idempotence key.
-            self._session.mount(scheme, DeadlineAdapter(pause_seconds=READ_SECONDS, answer_seconds=ANSWER_SECONDS))
 
     def post(self, path: str, kind: type[RequestObject], body: dict[str, Any], idempotence_key: str) -> Any:
         """POSTs the body, as the SDK's model of that kind of request writes it; the body itself stays as it is.
@@ -86,19 +78,10 @@ class Client(ApiClient):  # type: ignore[misc] # the SDK ships no types
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                return _decode(response.status_code, _body(response))
+                return _decode(response.status_code, read(response, ANSWER_BYTES))
         except requests.RequestException as error:
             # Its text may hold the address with what is in it; the kind of failure is all that we need.
             raise GatewayUnavailable(f"YooKassa did not answer: {type(error).__name__}") from None
-
-
-def _body(response: requests.Response) -> bytes:
-    received = bytearray()
-    for chunk in response.iter_content(16 * 1024):
-        received += chunk
-        if len(received) > ANSWER_BYTES:
-            raise GatewayUnavailable("YooKassa's answer is too large")
-    return bytes(received)
 
 
 def _decode(status: int, body: bytes) -> Any:

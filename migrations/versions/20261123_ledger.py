@@ -36,6 +36,12 @@ APPEND_ONLY = """
 
 def upgrade() -> None:
     op.create_table(
+        "marks",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_marks")),
+    )
+    op.create_table(
         "notices",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("telegram_id", sa.BigInteger(), nullable=False),
@@ -146,6 +152,8 @@ def upgrade() -> None:
         "payments", sa.Column("refunded_kopecks", sa.BigInteger(), server_default=sa.text("0"), nullable=False)
     )
     op.add_column("payments", sa.Column("hinted_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("payments", sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index("ix_payments_created_at", "payments", ["created_at"])
     op.add_column("users", sa.Column("receipt_email", sa.Text(), nullable=True))
     op.execute("UPDATE payments SET refunded_kopecks = amount_kopecks WHERE status = 'refunded'")
     op.create_check_constraint(
@@ -159,7 +167,7 @@ def upgrade() -> None:
         "ix_payments_open",
         "payments",
         ["next_check_at"],
-        postgresql_where=sa.text("status = 'pending' OR hinted_at IS NOT NULL"),
+        postgresql_where=sa.text("status = 'pending' OR hinted_at IS NOT NULL OR flagged_at IS NOT NULL"),
     )
     op.execute(FIRST_TARIFFS)
     op.execute(OPENING_PAYMENTS)
@@ -184,6 +192,8 @@ def downgrade() -> None:
     op.drop_constraint(op.f("ck_payments_refunded"), "payments")
     op.drop_constraint(op.f("ck_payments_refunded_kopecks"), "payments")
     op.drop_column("users", "receipt_email")
+    op.drop_index("ix_payments_created_at", table_name="payments")
+    op.drop_column("payments", "asked_at")
     op.drop_column("payments", "hinted_at")
     op.drop_column("payments", "refunded_kopecks")
     op.drop_index("ix_ledger_user_id", table_name="ledger")
@@ -206,3 +216,4 @@ def downgrade() -> None:
         "ix_notices_due", table_name="notices", postgresql_where=sa.text("sent_at IS NULL AND given_up_at IS NULL")
     )
     op.drop_table("notices")
+    op.drop_table("marks")

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from krotray_core import yookassa
-from krotray_core.errors import GatewayDenied, GatewayError, GatewayUnavailable
+from krotray_core.errors import GatewayDenied, GatewayError, GatewayUnavailable, GatewayUnreadable
 from krotray_core.yookassa import Found, FoundRefund
 from sandbox.yookassa.incoming import RefundRequest, payment_request
 from tests.gateway.kit import (
@@ -204,7 +204,7 @@ def test_one_that_cannot_be_read_hides_no_other_and_is_not_passed_over(
     till.control(f"/payments/{paid[1].external_id}/tamper", amount="-1.00")
     found = yookassa.payments_between(SINCE, UNTIL)
     assert [next(found), next(found)] == [paid[2], paid[0]]
-    assert "1 that cannot be read" in fails(lambda: next(found))
+    assert "1 that cannot be read" in fails(lambda: next(found), GatewayUnreadable)
     [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert paid[1].external_id in warning.getMessage()
     assert "amount.value" in warning.getMessage()
@@ -224,7 +224,7 @@ def test_whatever_stands_among_the_items_is_reported_at_the_end(
     serve(lambda connection: connection.sendall(next(pages)) or KEEP)
     found = yookassa.payments_between(SINCE, UNTIL)
     assert [next(found).external_id, next(found).external_id] == [ID, KEY]
-    assert "2 that cannot be read" in fails(lambda: next(found))
+    assert "2 that cannot be read" in fails(lambda: next(found), GatewayUnreadable)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 2
     for warning in warnings:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from krotray_core import yookassa
-from krotray_core.errors import GatewayDenied, GatewayError, GatewayNotFound, GatewayUnavailable
+from krotray_core.errors import GatewayDenied, GatewayError, GatewayNotFound, GatewayUnavailable, GatewayUnreadable
 from sandbox.yookassa.incoming import RefundRequest
 from tests.gateway.kit import (
     BODY,
@@ -269,7 +269,7 @@ def test_a_refund_of_another_payment_is_not_taken(till: Till) -> None:
 
 def test_a_sum_is_not_made_from_a_list_with_a_hole(serve: Serve) -> None:
     serve(answer(200, {"type": "list", "items": [refund(), refund(amount=None)]}))
-    assert "cannot be read" in fails(refunds_of)
+    assert "cannot be read" in fails(refunds_of, GatewayUnreadable)
 
 
 NOT_A_REFUND = {
