@@ -41,8 +41,7 @@ def show(payment_id: str) -> dict[str, object]:
 def check(payment_id: str) -> dict[str, object]:
     """ "I have paid": has a worker ask YooKassa soon, and answers with what is known so far."""
     payment = billing.of_user(auth.current_user().id, _id(payment_id))
-    if billing.worth_asking(payment):
-        money.settle.enqueue(str(payment.id), "user")
+    money.check(payment)
     return answer(PaymentOut.of(payment))
 
 

@@ -214,8 +214,7 @@ class Desk:
         user = visit.user()
         payment = billing.of_user(user.id, _id(payment_id))
         if payment.status == "pending" and payment.flagged_at is None:
-            if billing.worth_asking(payment):
-                money.settle.enqueue(str(payment.id), "user")
+            money.check(payment)
             return Reply(toast=visit.words.not_seen_yet)
         return Reply(screens.checked(visit.words, payment, cabinet.of_user(user.id), clock.now()))
 

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 # An unpaid payment lives one hour there; until then the payer may pay at any moment.
 PAYABLE = timedelta(minutes=75)
 # "Check payment" asks YooKassa no more often than this, however often it is pressed.
-BETWEEN_CHECKS = timedelta(seconds=5)
+BETWEEN_CHECKS = timedelta(seconds=3)
 
 COUNTED = ("succeeded", "refunded")
 # Why a payment with money in it at YooKassa may be cancelled here: it went back, or a person has dealt with it.
@@ -50,18 +50,22 @@ class Hint:
     look: UUID | None = None
 
 
-def settle(payment_id: UUID, *, anew: bool = False) -> Settled:
+def settle(payment_id: UUID, *, since: datetime | None = None, anew: bool = False) -> Settled:
     """Asks YooKassa about one of our payments and applies the answer, once however often it is called.
 
-    One that has counted is asked about only with a hint that something has happened since, or `anew`. Raises NotFound;
-    GatewayUnavailable (try again), GatewayError.
+    One that has counted is asked about only with a hint that something has happened, or `anew`; any is left alone when it has
+    been asked about since a moment (aware) after which the caller knows of no news. Raises NotFound; GatewayUnavailable (try
+    again), GatewayError.
     """
     payment = find(payment_id)
-    if payment.status in COUNTED and payment.hinted_at is None and not anew:
-        return Settled(payment)
+    if payment.hinted_at is None and not anew:
+        answered = since is not None and payment.asked_at is not None and payment.asked_at >= since
+        if payment.status in COUNTED or answered:
+            return Settled(payment)
     if payment.external_id is None:
         return create(payment)
-    return _apply(payment, yookassa.fetch(payment.external_id), hint=payment.hinted_at)
+    now = clock.now()
+    return _apply(payment, yookassa.fetch(payment.external_id), hint=payment.hinted_at, asked_at=now)
 
 
 def settle_external(external_id: str) -> Settled:
@@ -135,10 +139,13 @@ def claim_open() -> list[UUID]:
     return asking.claim(Payment, is_open)
 
 
-def worth_asking(payment: Payment) -> bool:
-    """Whether somebody who presses "check payment" may learn anything new by it."""
-    open_ = payment.status == "pending" and payment.flagged_at is None
-    return open_ and (payment.asked_at is None or clock.now() - payment.asked_at > BETWEEN_CHECKS)
+def wait_to_ask(payment: Payment) -> float | None:
+    """When somebody presses "check payment": in how many seconds YooKassa may be asked about it; None if it need not be."""
+    if payment.status != "pending" or payment.flagged_at is not None:
+        return None
+    if payment.asked_at is None:
+        return 0.0
+    return max((payment.asked_at + BETWEEN_CHECKS - clock.now()).total_seconds(), 0.0)
 
 
 def find(payment_id: UUID) -> Payment:
@@ -169,7 +176,7 @@ def latest(*, status: str | None = None, flagged: bool = False, limit: int = 50)
         return list(session.scalars(statement))
 
 
-def _apply(seen: Payment, found: Found, *, hint: datetime | None) -> Settled:
+def _apply(seen: Payment, found: Found, *, hint: datetime | None, asked_at: datetime | None = None) -> Settled:
     """Brings our row in line with what YooKassa said, all in one transaction: the state, the days, the seat.
 
     `hint` is the one that was known before YooKassa was asked: it has been followed now.
@@ -184,7 +191,7 @@ def _apply(seen: Payment, found: Found, *, hint: datetime | None) -> Settled:
         if payment.external_id != found.external_id:
             _count_stranger(session, payment, found, now)
             return Settled(payment)
-        payment.asked_at = now
+        payment.asked_at = asked_at or payment.asked_at
         if payment.hinted_at == hint:  # a later hint may know of something later
             payment.hinted_at = None
         servers: set[int] = set()

@@ -47,15 +47,15 @@ class CoreTask(Task):
     retry_on_worker_lost = True
     first_pause_seconds = 1.0
 
-    def enqueue(self, *args: str | int, expires: float | None = None) -> bool:
+    def enqueue(self, *args: str | int, countdown: float = 0, expires: float | None = None) -> bool:
         """Asks a worker to do it soon. False when the broker is away: the caller goes on, a sweep will find the work.
 
-        Takes ids only; nobody need do it any more after `expires` seconds. Raises RuntimeError inside a transaction, where a
-        worker could be quicker than the commit.
+        Takes ids only; not before `countdown` seconds, and nobody need do it any more after `expires`. Raises RuntimeError inside
+        a transaction, where a worker could be quicker than the commit.
         """
         try:
             with producers[_connection(self.app)].acquire(block=True, timeout=PUBLISH_SECONDS) as producer:
-                self.apply_async(args, producer=producer, expires=expires)
+                self.apply_async(args, producer=producer, countdown=countdown or None, expires=expires)
         except (BrokerError, KombuError, RedisError, OSError) as error:
             log.warning("%s was not enqueued, the sweep will find it: %s", self.name, type(error).__name__)
             return False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
-from krotray_core import billing, ledger, reconciliation, refunds, settings
+from krotray_core import billing, clock, ledger, reconciliation, refunds, settings
 from krotray_core.errors import NotFound
+from krotray_core.models import Payment
 from krotray_tasks.access import converge_all
 from krotray_tasks.app import celery
 
@@ -13,10 +15,21 @@ BATCHES = 100  # of a sweep; what is left then is first in line at the next one
 
 
 @celery.task(max_retries=3)
-def settle(payment_id: str, actor: str = "hint") -> None:
-    """Somebody's hint: asks YooKassa about one payment and lets it count; `actor` is who gave it."""
+def settle(payment_id: str, actor: str = "hint", since: str | None = None) -> None:
+    """Somebody's hint: asks YooKassa about one payment and lets it count; `actor` is who gave it.
+
+    Nothing is asked if an answer has come since the hint (ISO time).
+    """
     with ledger.acting(actor):
-        converge_all(billing.settle(UUID(payment_id)).servers)
+        moment = datetime.fromisoformat(since) if since else None
+        converge_all(billing.settle(UUID(payment_id), since=moment).servers)
+
+
+def check(payment: Payment) -> None:
+    """ "I have paid": has a worker ask YooKassa, at once or as soon as that is due again."""
+    wait = billing.wait_to_ask(payment)
+    if wait is not None:
+        settle.enqueue(str(payment.id), "user", clock.now().isoformat(), countdown=wait)
 
 
 @celery.task(max_retries=0)

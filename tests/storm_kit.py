@@ -75,7 +75,7 @@ class Storm:
         real = clock.now
         patch.setattr(clock, "now", lambda: real() + self.moved)
 
-        def enqueue(task: CoreTask, *args: str | int) -> bool:
+        def enqueue(task: CoreTask, *args: str | int, **_options: float | None) -> bool:
             return self._enqueue(task, *args)
 
         patch.setattr(CoreTask, "enqueue", enqueue)

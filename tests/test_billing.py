@@ -261,13 +261,24 @@ def test_refused_on_a_repeat_it_waits_until_our_login_works_again(fresh: World, 
 
 
 def test_pressing_check_again_and_again_asks_yookassa_now_and_then(
-    user: User, pass_time: Callable[[timedelta], None]
+    fresh: World, user: User, pass_time: Callable[[timedelta], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked: list[str] = []
+    real = yookassa.fetch
+    monkeypatch.setattr(yookassa, "fetch", lambda external_id: asked.append(external_id) or real(external_id))
     payment = buy(user)
-    assert not billing.worth_asking(payment), "YooKassa has just answered"
-    pass_time(timedelta(seconds=6))
-    assert billing.worth_asking(payment)
-    assert not billing.worth_asking(billing.settle(payment.id).payment)
+    assert billing.wait_to_ask(payment) == 0
+    pressed = clock.now()
+    settled = billing.settle(payment.id, since=pressed).payment
+    assert billing.wait_to_ask(settled) == pytest.approx(3, abs=1)
+    for _ in range(5):
+        billing.settle(payment.id, since=pressed)
+    assert len(asked) == 1, "the answer came after all of these presses"
+    at_checkout(fresh, payment)
+    pass_time(timedelta(seconds=1))
+    settled = billing.settle(payment.id, since=clock.now()).payment
+    assert settled.status == "succeeded", "and this press came after it"
+    assert billing.wait_to_ask(settled) is None
 
 
 def test_refused_at_creation_it_is_cancelled(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
