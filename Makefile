@@ -45,6 +45,10 @@ test: $(READY)  ## checkers and every test, on real PostgreSQL, Redis and Xray
 test-system: $(READY)  ## tests that need Debian's own servers (installs them; root)
 	@$(BIN)/python -m pytest tests/system
 
+.PHONY: chaos
+chaos: $(READY)  ## minutes of breakdowns under load; prints the seed (CHAOS_SECONDS, CHAOS_SEED)
+	@CHAOS_SECONDS=$${CHAOS_SECONDS:-240} $(BIN)/python -m pytest -s tests/test_chaos.py
+
 .PHONY: format
 format: $(READY)  ## put the code into the house's form
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -7,7 +7,7 @@ import re
 
 from flask import Blueprint, Response
 
-from krotray_core import cabinet, links, settings
+from krotray_core import cabinet, links, settings, subscriptions
 from krotray_core.cabinet import Cabinet
 from krotray_core.errors import NotFound
 
@@ -24,6 +24,8 @@ def show(token: str) -> Response:
     seen = cabinet.of_token(token) if _TOKEN.fullmatch(token) else None
     if seen is None:
         raise NotFound("no such subscription link")
+    if seen.subscription is not None:
+        subscriptions.note_fetch(seen.subscription)
     response = Response(links.subscription_body([seen.coming_url or links.placeholder(_reason(seen))]))
     response.mimetype = "text/plain"
     response.headers["Profile-Title"] = "base64:" + base64.b64encode(TITLE.encode()).decode()

@@ -49,9 +49,11 @@ def watch() -> Watched:
     )
 
 
-def look(server: Server) -> None:
-    """Looks at one server now, as `watch` would: a new one can be used at once when it answers."""
-    _note(server.id, _ask(server))
+def look(server: Server) -> bool:
+    """Looks at one server now, as `watch` would: a new one can be used at once when it answers. Returns whether it does."""
+    answer = _ask(server)
+    _note(server.id, answer)
+    return isinstance(answer, Up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,9 @@ Answer = Up | XrayError | XrayUnavailable
 
 
 def _ask(server: Server) -> Answer:
-    asked, xray = time.monotonic(), provisioning.client(server)
+    asked = time.monotonic()
     try:
+        xray = provisioning.client(server)
         xray.count()  # a server without our inbound is as good as down
         return Up(xray.uptime(), asked)
     except XrayServiceMissing:  # then only the audits notice a restart
@@ -93,6 +96,8 @@ def _note(server_id: int, answer: Answer) -> _Note:
             was_up = server.is_up is not False
             if was_up:
                 log.error("server %s does not answer: %s", server.name, answer)
+            if server.is_up is not False:
+                server.state_since = now
             server.is_up, server.checked_at, server.last_error = False, now, str(answer)[:500]
             return _Note.DOWN if was_up else _Note.AS_BEFORE
         restarted = _has_restarted(server, answer, now)
@@ -101,6 +106,7 @@ def _note(server_id: int, answer: Answer) -> _Note:
             soil(session, server_id, Seat.wanted.is_(True))
         back = not server.is_up
         if back:
+            server.state_since = now
             _end_pauses(session, server_id)
         server.is_up, server.checked_at, server.last_error = True, now, None
         if answer.uptime is not None:

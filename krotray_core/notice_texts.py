@@ -95,16 +95,81 @@ def _reconciliation_en(data: Data, _now: datetime) -> str:
     return head + lines + (f"\n\nAnd {more} more." if more else "")
 
 
+def _moved_ru(_data: Data, _now: datetime) -> str:
+    return (
+        "Мы перенесли вас на другой сервер: дни и срок прежние.\n\n"
+        "Если вы добавляли ключ вручную, возьмите новый: /key. По ссылке-подписке программа обновится сама."
+    )
+
+
+def _moved_en(_data: Data, _now: datetime) -> str:
+    return (
+        "We have moved you to another server: your days are as before.\n\n"
+        "If you added the key by hand, take the new one: /key. With the subscription link your app updates by itself."
+    )
+
+
+def _server_down_ru(data: Data, _now: datetime) -> str:
+    return (
+        f"Сервер {_cut(data['name'])} не отвечает: {_cut(data['error'])}\n\nНовые покупатели получают места на других."
+    )
+
+
+def _server_down_en(data: Data, _now: datetime) -> str:
+    return f"Server {_cut(data['name'])} does not answer: {_cut(data['error'])}\n\nNew buyers get places on others."
+
+
+def _server_up_ru(data: Data, _now: datetime) -> str:
+    return f"Сервер {_cut(data['name'])} снова отвечает."
+
+
+def _server_up_en(data: Data, _now: datetime) -> str:
+    return f"Server {_cut(data['name'])} answers again."
+
+
+def _fleet_full_ru(data: Data, _now: datetime) -> str:
+    return (
+        f"Занято {data['taken']} из {data['room']} мест на серверах, которые принимают новых. "
+        "Пора добавить сервер: flask servers add"
+    )
+
+
+def _fleet_full_en(data: Data, _now: datetime) -> str:
+    return (
+        f"{data['taken']} of {data['room']} places are taken on the servers that are open to buyers. "
+        "It is time to add one: flask servers add"
+    )
+
+
+def _people_wait_ru(data: Data, _now: datetime) -> str:
+    people = f"{data['people']} {speech.plural_ru(data['people'], 'человек', 'человека', 'человек')}"
+    return f"Оплатили и ждут места: {people}. Дни у них не идут. Добавьте сервер: flask servers add"
+
+
+def _people_wait_en(data: Data, _now: datetime) -> str:
+    return f"Paid and waiting for a place: {data['people']}. Their days stand still. Add a server: flask servers add"
+
+
 # In Russian and in English. The data that each takes:
 #   refunded         amount_kopecks, taken_seconds, ends_at (ISO with a zone; null when access has ended)
 #   refund_failed    payment_id, amount_kopecks, reason
 #   payment_flagged  payment_id, reason
 #   reconciliation   lines (texts), more (how many are not among them)
+#   moved            nothing
+#   server_down      name, error
+#   server_up        name
+#   fleet_full       taken, room (places on servers that are open to buyers)
+#   people_wait      people
 KINDS: dict[str, tuple[Callable[[Data, datetime], str], Callable[[Data, datetime], str]]] = {
     "refunded": (_refunded_ru, _refunded_en),
     "refund_failed": (_refund_failed_ru, _refund_failed_en),
     "payment_flagged": (_payment_flagged_ru, _payment_flagged_en),
     "reconciliation": (_reconciliation_ru, _reconciliation_en),
+    "moved": (_moved_ru, _moved_en),
+    "server_down": (_server_down_ru, _server_down_en),
+    "server_up": (_server_up_ru, _server_up_en),
+    "fleet_full": (_fleet_full_ru, _fleet_full_en),
+    "people_wait": (_people_wait_ru, _people_wait_en),
 }
 
 

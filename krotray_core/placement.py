@@ -21,11 +21,11 @@ from krotray_core.models import Seat, Server, Subscription
 TRIES = 5
 
 
-def take(session: Session, subscription: Subscription, now: datetime) -> int | None:
+def take(session: Session, subscription: Subscription, now: datetime, *, only: int | None = None) -> int | None:
     """Sees to it that this (locked, active) subscription has a seat that opens with its present key.
 
-    Prefers the server that it was on before. Returns the server's id, or None when no server has room: then the
-    subscription waits, and its days stand still until there is.
+    Prefers the server that it was on before, or takes no other than `only`. Returns the server's id, or None when no server
+    has room: then the subscription waits, and its days stand still until there is.
     """
     # All its seats are locked before any server, former ones too: one of them may be taken again below.
     seats = session.scalars(
@@ -37,7 +37,10 @@ def take(session: Session, subscription: Subscription, now: datetime) -> int | N
             seat.uuid, seat.paused_until = subscription.uuid, None
             seat.generation += 1
         return seat.server_id
-    server_id = _claim_former(session, subscription) or _claim_least_loaded(session)
+    if only is None:
+        server_id = _claim_former(session, subscription) or _claim_least_loaded(session)
+    else:
+        server_id = _claim(session, Server.id == only)
     if server_id is None:
         subscription.waiting_since = subscription.waiting_since or now
         return None
@@ -70,7 +73,7 @@ def take(session: Session, subscription: Subscription, now: datetime) -> int | N
 
 
 def _has_room() -> ColumnElement[bool]:
-    return Server.enabled & (Server.active_users < Server.max_users) & Server.is_up
+    return Server.enabled & ~Server.draining & (Server.active_users < Server.max_users) & Server.is_up
 
 
 def _claim_former(session: Session, subscription: Subscription) -> int | None:

@@ -18,6 +18,7 @@ from krotray_core import clock, cutoff, links, settings
 from krotray_core.db import transaction
 from krotray_core.errors import NotFound, XrayUnavailable
 from krotray_core.models import Seat, Server
+from krotray_core.xray.channels import Tls
 from krotray_core.xray.client import Add, Outcome, Remove, XrayClient
 
 log = logging.getLogger(__name__)
@@ -54,8 +55,9 @@ class Converged:
 
 
 def client(server: Server) -> XrayClient:
-    """The gRPC client of a server."""
-    return XrayClient(server.target, server.inbound_tag)
+    """The gRPC client of a server. Raises XrayUnavailable when the files of its TLS cannot be read."""
+    tls = Tls(server.tls_ca, server.tls_cert, server.tls_key) if server.tls_ca else None
+    return XrayClient(server.target, server.inbound_tag, tls)
 
 
 def template(server: Server) -> str:
@@ -132,7 +134,10 @@ def _claim(server_id: int) -> list[Claim]:
 
 def _send(server: Server, claims: Sequence[Claim]) -> list[Outcome]:
     """All operations of a batch, then the cut-off rule where the batch concerns it. No transaction is open here."""
-    xray = client(server)
+    try:
+        xray = client(server)
+    except XrayUnavailable as error:
+        return [error] * len(claims)
     flow = links.flow(template(server))
     outcomes = xray.apply([Add(c.email, c.uuid, flow) if c.wanted else Remove(c.email) for c in claims])
     concerned = [position for position, c in enumerate(claims) if not c.wanted or c.cut_off]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
@@ -13,18 +14,39 @@ from krotray_core import health, links, provisioning, settings
 from krotray_core.db import transaction
 from krotray_core.errors import Conflict, Invalid, NotFound, XrayError, XrayUnavailable
 from krotray_core.models import Seat, Server
+from krotray_core.xray.channels import Tls
 from krotray_core.xray.client import CUTOFF_PREFIX, XrayClient
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}", re.ASCII)
+# Loopback, private and link-local. Python's own `is_private` also takes ranges in that are merely reserved.
+_NEAR = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
+        *("::1/128", "fc00::/7", "fe80::/10"),
+    )
+)
 
 
 def add(
-    *, name: str, host: str, grpc_port: int, max_users: int, inbound_tag: str | None, vless_url_template: str | None
+    *,
+    name: str,
+    host: str,
+    grpc_port: int,
+    max_users: int,
+    inbound_tag: str | None,
+    vless_url_template: str | None,
+    tls: Tls | None = None,
 ) -> Server:
     """A new server, open to buyers as soon as it answers. Without a template of its own it uses VLESS_URL_TEMPLATE.
 
     Raises Invalid, Conflict when the name is taken or the Xray is known under another one.
     """
+    if tls is not None:
+        try:
+            tls.credentials()
+        except (OSError, ValueError) as error:
+            raise Invalid(f"TLS: {error}") from None
     name = name.strip()
     if not 1 <= len(name) <= 64 or not name.isprintable():
         raise Invalid("a server's name has 1 to 64 characters, all of them printable")
@@ -46,6 +68,9 @@ def add(
         max_users=max_users,
         inbound_tag=inbound_tag or settings.get().xray_inbound_tag,
         vless_url_template=vless_url_template,
+        tls_ca=tls.ca if tls else None,
+        tls_cert=tls.cert if tls else None,
+        tls_key=tls.key if tls else None,
     )
     try:
         with transaction() as session:
@@ -136,15 +161,49 @@ class Finding:
 def check(name: str) -> list[Finding]:
     """Looks at a server from our side and over its gRPC API. Changes nothing. Raises NotFound."""
     server = by_name(name)
-    findings = [_check_count(server)]
-    xray = provisioning.client(server)
+    findings = [_check_count(server), _check_way(server)]
     try:
+        xray = provisioning.client(server)
         findings.append(Finding("ok", f"answers at {server.target}, up for {xray.uptime()} s"))
         findings.append(Finding("ok", f"inbound {server.inbound_tag} holds {len(xray.users())} users"))
         findings.append(_check_cutoff(xray))
     except (XrayError, XrayUnavailable) as error:
         findings.append(Finding("failed", f"{server.target}: {error}"))
     return findings
+
+
+def _check_way(server: Server) -> Finding:
+    """Whoever reaches the plain port of the gRPC API owns the server: it has neither login nor encryption."""
+    if server.tls_cert is not None:
+        return Finding("ok", "the way to it is mutual TLS")
+    try:
+        found = socket.getaddrinfo(server.host, server.grpc_port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        return Finding("failed", f"{server.host} has no address: {error}")
+    public = ", ".join(sorted({str(entry[4][0]) for entry in found if not _is_near(str(entry[4][0]))}))
+    if server.tls_ca is not None:
+        if not public:
+            return Finding("ok", "the way to it is TLS, without a certificate of ours")
+        return Finding(
+            "warning",
+            f"TLS to {public}, but without a certificate of ours: whoever reaches that port can take this server over;"
+            " ask for one there (docs/xray-tls.md) and add it with --tls-cert and --tls-key",
+        )
+    if public:
+        return Finding(
+            "warning",
+            f"PLAIN TEXT to {public}, neither loopback nor a private network: whoever reaches that port, or listens"
+            " on the way, can take this server over; put TLS in front of its API (docs/xray-tls.md) and add it with"
+            " --tls-ca, --tls-cert and --tls-key",
+        )
+    return Finding("ok", "plain text, but only over loopback or a private network")
+
+
+def _is_near(text: str) -> bool:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in network for network in _NEAR)
 
 
 def _check_count(server: Server) -> Finding:

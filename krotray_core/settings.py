@@ -181,6 +181,8 @@ class Settings(BaseSettings):
     watch_seconds: Seconds = 10
     audit_seconds: Seconds = 600
     repair_seconds: Seconds = 30
+    # How long a server may be down before its people are moved elsewhere; never, if not set.
+    evacuate_after_seconds: Seconds | None = None
     notices_seconds: Seconds = 5
 
     @property

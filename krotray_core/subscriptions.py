@@ -20,6 +20,7 @@ from krotray_core.models import Subscription, User
 
 EXPIRY_BATCH = 500
 LONGEST = timedelta(days=3650)
+FETCH_NOTED = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,16 @@ def rotate_key(telegram_id: int) -> Changed:
         now = clock.now()
         ledger.subscription(session, subscription, "key_rotated", now, ended_at=subscription.expires_at)
         return _seated(session, subscription, now) if subscription.status == "active" else Changed(subscription)
+
+
+def note_fetch(subscription: Subscription) -> None:
+    """A VPN program has fetched this subscription's link; written down once an hour at most."""
+    now = clock.now()
+    if subscription.fetched_at is not None and now - subscription.fetched_at < FETCH_NOTED:
+        return
+    with transaction() as session:
+        statement = update(Subscription).where(Subscription.id == subscription.id).values(fetched_at=now)
+        session.execute(statement.execution_options(synchronize_session=False))
 
 
 def expire_due() -> tuple[int, set[int]]:

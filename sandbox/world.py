@@ -22,7 +22,12 @@ class World:
     """Everything outside the service; `environment` is what a process of the service needs to live in it."""
 
     def __init__(
-        self, folder: Path, *, web_port: int | None = None, say: Callable[[str], None] = lambda _: None
+        self,
+        folder: Path,
+        *,
+        web_port: int | None = None,
+        durable: bool = False,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.folder = folder
         self.logs = folder / "logs"
@@ -32,8 +37,8 @@ class World:
         self._stops: list[Callable[[], None]] = []
         try:
             say("PostgreSQL")
-            self.postgres = Postgres(folder / "postgres", self.logs / "postgres.log")
-            self._stops.append(self.postgres.process.stop)
+            self.postgres = Postgres(folder / "postgres", self.logs / "postgres.log", durable=durable)
+            self._stops.append(self.postgres.stop)
             say("Redis")
             self.redis = Redis(self.logs / "redis.log")
             self._stops.append(self.redis.stop)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 from flask.cli import AppGroup
 
 from krotray_api.cli.output import json_option, reports_errors, show, show_one
-from krotray_core import health, servers
+from krotray_core import health, moving, provisioning, servers
 from krotray_core.models import Server
+from krotray_core.xray.channels import Tls
 from krotray_tasks import access
 
 group = AppGroup("servers", help="The Xray servers.")
@@ -25,7 +27,10 @@ def _row(server: Server) -> dict[str, Any]:
         "active_users": server.active_users,
         "max_users": server.max_users,
         "enabled": server.enabled,
+        "draining": server.draining,
+        "evacuating_since": server.evacuating_since,
         "up": server.is_up,
+        "since": server.state_since,
         "checked_at": server.checked_at,
         "last_error": server.last_error,
     }
@@ -38,6 +43,11 @@ def _row(server: Server) -> dict[str, Any]:
 @click.option("--max-users", type=click.IntRange(1), help="How many users it takes.")
 @click.option("--inbound-tag", help="The tag of its VLESS inbound; XRAY_INBOUND_TAG if not given.")
 @click.option("--vless-url-template", help="How its links look, with {uuid}; VLESS_URL_TEMPLATE if not given.")
+@click.option(
+    "--tls-ca", type=click.Path(), help="PEM file: whom to trust in front of its gRPC API; plain text without."
+)
+@click.option("--tls-cert", type=click.Path(), help="PEM file: our certificate, for mutual TLS.")
+@click.option("--tls-key", type=click.Path(), help="PEM file: its key.")
 @click.option("--from-env", is_flag=True, help="Take the first server from the XRAY_* settings.")
 @reports_errors
 def add(  # noqa: PLR0917 - click hands over one argument an option
@@ -47,16 +57,21 @@ def add(  # noqa: PLR0917 - click hands over one argument an option
     max_users: int | None,
     inbound_tag: str | None,
     vless_url_template: str | None,
+    tls_ca: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
     from_env: bool,
 ) -> None:
     """Add a server; whoever paid and waits for a place gets one at once."""
     if from_env:
-        if name or host or grpc_port or max_users or inbound_tag or vless_url_template:
+        if name or host or grpc_port or max_users or inbound_tag or vless_url_template or tls_ca or tls_cert or tls_key:
             raise click.UsageError("--from-env takes everything from the settings")
         server, new = servers.add_first()
     else:
         if not (name and host and grpc_port and max_users):
             raise click.UsageError("needed: --name, --host, --grpc-port and --max-users (or --from-env)")
+        if (tls_cert or tls_key) and not tls_ca:
+            raise click.UsageError("--tls-cert and --tls-key go with --tls-ca")
         new = True
         server = servers.add(
             name=name,
@@ -65,6 +80,7 @@ def add(  # noqa: PLR0917 - click hands over one argument an option
             max_users=max_users,
             inbound_tag=inbound_tag,
             vless_url_template=vless_url_template,
+            tls=Tls(*(name and str(Path(name).absolute()) for name in (tls_ca, tls_cert, tls_key))) if tls_ca else None,
         )
     said = "Добавлен сервер" if new else "Сервер уже есть, ничего не изменено"
     click.echo(f"{said}: {server.name} {server.target} (max_users={server.max_users})")
@@ -79,7 +95,18 @@ def add(  # noqa: PLR0917 - click hands over one argument an option
 def list_(as_json: bool) -> None:
     """All servers with their load and health."""
     rows = [_row(server) for server in servers.everyone()]
-    columns = ("name", "host", "grpc_port", "active_users", "max_users", "enabled", "up", "last_error")
+    columns = (
+        "name",
+        "host",
+        "grpc_port",
+        "active_users",
+        "max_users",
+        "enabled",
+        "draining",
+        "up",
+        "since",
+        "last_error",
+    )
     show(rows, as_json=as_json, columns=columns, empty="Серверов нет: flask servers add")
 
 
@@ -100,6 +127,59 @@ def disable(name: str) -> None:
     """Close a server to new users; those who are on it stay."""
     server = servers.switch(name, enabled=False)
     click.echo(f"Сервер выключен: {name}; на нём остаётся пользователей: {server.active_users}")
+
+
+@group.command("drain")
+@name_argument
+@click.option("--off", is_flag=True, help="Open it to new users again, and stop an evacuation.")
+@reports_errors
+def drain(name: str, off: bool) -> None:
+    """Let nobody new onto a server; those who are on it stay."""
+    server = moving.drain(name, on=not off)
+    said = "Сервер снова принимает новых" if off else "Сервер больше не принимает новых"
+    click.echo(f"{said}: {name}; на нём пользователей: {server.active_users}")
+    access.seat_waiting()
+
+
+@group.command("evacuate")
+@name_argument
+@click.option("--undo", is_flag=True, help="Open it again and move back whom this evacuation has moved away.")
+@reports_errors
+def evacuate(name: str, undo: bool) -> None:
+    """Move everybody on a server to others with room. What is left when there is no more room, workers move later."""
+    if undo:
+        moved = moving.undo(name)
+        access.converge_all(moved.servers)
+        click.echo(f"Сервер снова открыт: {name}; вернулись: {moved.people}" + _stayed(moved.left))
+        return
+    server = moving.evacuate(name)
+    total = moving.on_server(server.id)
+    while True:
+        moved = moving.step()
+        access.converge_all(moved.servers)
+        left = moving.on_server(server.id)
+        click.echo(f"{name}: перенесено {total - left} из {total}")
+        if not left or not moved.people:
+            break
+    if left:
+        click.echo(
+            f"На других серверах больше нет места; остались: {left}. Воркеры перенесут их, когда оно появится", err=True
+        )
+
+
+def _stayed(left: int) -> str:
+    return f"; остались на новых местах: {left}" if left else ""
+
+
+@group.command("online")
+@name_argument
+@json_option
+@reports_errors
+def online(name: str, as_json: bool) -> None:
+    """Who is connected to a server now, and from which addresses."""
+    found = provisioning.client(servers.by_name(name)).online()
+    rows = [{"email": email, "devices": len(ips), "addresses": ", ".join(ips)} for email, ips in sorted(found.items())]
+    show(rows, as_json=as_json, empty="Никто не подключён")
 
 
 @group.command("remove")

@@ -32,8 +32,18 @@ class Server(Base):
     max_users: Mapped[int]
     active_users: Mapped[int] = mapped_column(server_default=text("0"))
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    # Nobody new, whatever else: it is being emptied, or about to be.
+    draining: Mapped[bool] = mapped_column(server_default=text("false"))
+    # Since then everybody on it is being moved to other servers; `moving` does that until it is empty.
+    evacuating_since: Mapped[datetime | None]
+    # Files of the TLS in front of its gRPC API: whom to trust, and who we are (mutual TLS). Plain text without.
+    tls_ca: Mapped[str | None]
+    tls_cert: Mapped[str | None]
+    tls_key: Mapped[str | None]
     # What `health.watch` saw last; unknown (NULL) until it has looked, and nobody is seated there before that.
     is_up: Mapped[bool | None]
+    # Since when it is up, or down, as the case may be.
+    state_since: Mapped[datetime | None]
     checked_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
@@ -56,6 +66,8 @@ class Subscription(Base):
         CheckConstraint("waiting_since IS NULL OR status = 'active'", name="waiting"),
         CheckConstraint("tariff_months > 0", name="tariff_months"),
         Index("ix_subscriptions_due", "expires_at", postgresql_where=text("status = 'active'")),
+        # Xray takes two keys for one when they differ in bytes 6 and 7 only (the third group), where it keeps flags of its own.
+        Index("uq_subscriptions_masked_uuid", text("left(uuid::text, 13)"), text("right(uuid::text, 17)"), unique=True),
         Index("ix_subscriptions_waiting", "waiting_since", postgresql_where=text("waiting_since IS NOT NULL")),
     )
 
@@ -67,6 +79,8 @@ class Subscription(Base):
     # The secret in the subscription link.
     token: Mapped[str] = mapped_column(unique=True, server_default=text("gen_random_uuid()::text"))
     tariff_months: Mapped[int | None]
+    # When a VPN program last fetched the subscription link: such a one notices by itself when the server changes.
+    fetched_at: Mapped[datetime | None]
     # Paid, but no server has room: since then the days stand still.
     waiting_since: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

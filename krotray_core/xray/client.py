@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from krotray_core.errors import XrayError, XrayServiceMissing, XrayUnavailable, XrayUserExists, XrayUserNotFound
 from krotray_core.xray import channels
+from krotray_core.xray.channels import Tls
 from krotray_core.xray.faults import typed
 from krotray_core.xray.stubs import (
     handler_pb2,
@@ -81,9 +82,10 @@ def same_key(one: UUID, other: UUID) -> bool:
 class XrayClient:
     """The gRPC API of the server at `target` (host:port); `tag` names the inbound that holds our users."""
 
-    def __init__(self, target: str, tag: str) -> None:
+    def __init__(self, target: str, tag: str, tls: Tls | None = None) -> None:
+        """Raises XrayUnavailable when the files of `tls` cannot be read."""
         self._tag = tag
-        channel = channels.channel(target)
+        channel = channels.channel(target, tls)
         self._handler = handler_pb2_grpc.HandlerServiceStub(channel)  # type: ignore[no-untyped-call] # generated
         self._routing = routing_pb2_grpc.RoutingServiceStub(channel)  # type: ignore[no-untyped-call] # generated
         self._stats = stats_pb2_grpc.StatsServiceStub(channel)  # type: ignore[no-untyped-call] # generated
@@ -91,6 +93,14 @@ class XrayClient:
     def uptime(self) -> int:
         """Seconds since Xray started. Raises XrayUnavailable, XrayServiceMissing."""
         return int(_call(self._stats.GetSysStats, stats_pb2.SysStatsRequest()).uptime)
+
+    def online(self) -> dict[str, list[str]]:
+        """The addresses from which each e-mail is connected now, where the policy says `statsUserOnline`.
+
+        Raises XrayServiceMissing (no StatsService, or an Xray without this call), XrayUnavailable.
+        """
+        answer = _call(self._stats.GetUsersStats, stats_pb2.GetUsersStatsRequest(), seconds=LIST_DEADLINE_SECONDS)
+        return {user.email: sorted(entry.ip for entry in user.ips) for user in answer.users if user.ips}
 
     def count(self) -> int:
         """How many users the inbound holds. Raises XrayInboundMissing, XrayUnavailable."""

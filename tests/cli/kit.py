@@ -23,7 +23,7 @@ FIRST = {
 ADDED = "Добавлен сервер: Main 127.0.0.66:8080 (max_users=100)\n"
 SERVER_COLUMNS = {
     *("name", "host", "grpc_port", "inbound_tag", "active_users", "max_users", "enabled", "up"),
-    *("checked_at", "last_error"),
+    *("checked_at", "last_error", "draining", "evacuating_since", "since"),
 }
 DAY = timedelta(days=1)
 BIGINT = 2**63

@@ -39,12 +39,23 @@ class StatsServiceStub:
                 request_serializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.SysStatsRequest.SerializeToString,
                 response_deserializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.SysStatsResponse.FromString,
                 _registered_method=True)
+        self.GetUsersStats = channel.unary_unary(
+                '/xray.app.stats.command.StatsService/GetUsersStats',
+                request_serializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.GetUsersStatsRequest.SerializeToString,
+                response_deserializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.GetUsersStatsResponse.FromString,
+                _registered_method=True)
 
 
 class StatsServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def GetSysStats(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUsersStats(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -57,6 +68,11 @@ def add_StatsServiceServicer_to_server(servicer, server):
                     servicer.GetSysStats,
                     request_deserializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.SysStatsRequest.FromString,
                     response_serializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.SysStatsResponse.SerializeToString,
+            ),
+            'GetUsersStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsersStats,
+                    request_deserializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.GetUsersStatsRequest.FromString,
+                    response_serializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.GetUsersStatsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -86,6 +102,33 @@ class StatsService:
             '/xray.app.stats.command.StatsService/GetSysStats',
             krotray__core_dot_xray_dot_stubs_dot_stats__pb2.SysStatsRequest.SerializeToString,
             krotray__core_dot_xray_dot_stubs_dot_stats__pb2.SysStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsersStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xray.app.stats.command.StatsService/GetUsersStats',
+            krotray__core_dot_xray_dot_stubs_dot_stats__pb2.GetUsersStatsRequest.SerializeToString,
+            krotray__core_dot_xray_dot_stubs_dot_stats__pb2.GetUsersStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,54 @@
+"""What the admins are warned of before people notice: servers that went down, a fleet that fills up, people who wait."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import Session
+
+from krotray_core import clock, notices, settings
+from krotray_core.db import transaction
+from krotray_core.models import Notice, Server, Subscription
+
+# Told once a day, for it takes an admin a while to add a server.
+FULL = 0.9
+# One that is away for a moment is nobody's alarm.
+DOWN_FOR = timedelta(seconds=30)
+
+
+def look() -> None:
+    """Writes a notice to the admins for everything that is wrong now and that they have not been told of yet."""
+    if not settings.get().admin_telegram_ids:
+        return
+    now = clock.now()
+    with transaction() as session:
+        _fleet(session, now)
+        moment = session.scalars(select(func.now())).one()  # servers' moments go by the database's clock
+        for server in session.scalars(select(Server).where(Server.state_since < moment - DOWN_FOR).order_by(Server.id)):
+            _server(session, server, now)
+
+
+def _fleet(session: Session, now: datetime) -> None:
+    today = now.date().isoformat()
+    places = select(func.coalesce(func.sum(Server.active_users), 0), func.coalesce(func.sum(Server.max_users), 0))
+    taken, room = session.execute(places.where(Server.enabled, ~Server.draining, Server.is_up.is_(True))).one()
+    if room and taken >= FULL * int(room):
+        data = {"taken": int(taken), "room": int(room)}
+        notices.tell_admins(session, kind="fleet_full", key=f"fleet_full:{today}", data=data, now=now)
+    people = session.scalar(select(func.count()).where(Subscription.waiting_since.is_not(None)))
+    if people:
+        data = {"people": people}
+        notices.tell_admins(session, kind="people_wait", key=f"people_wait:{today}", data=data, now=now)
+
+
+def _server(session: Session, server: Server, now: datetime) -> None:
+    key = f"{server.id}:{server.state_since.isoformat() if server.state_since else ''}"
+    if not server.is_up:
+        data = {"name": server.name, "error": server.last_error or ""}
+        notices.tell_admins(session, kind="server_down", key=f"server_down:{key}", data=data, now=now)
+        return
+    told = exists().where(Notice.kind == "server_down", Notice.key.startswith(f"server_down:{server.id}:"))
+    if session.scalar(select(told)):
+        data = {"name": server.name}
+        notices.tell_admins(session, kind="server_up", key=f"server_up:{key}", data=data, now=now)
