@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import requests
@@ -21,6 +22,7 @@ from sandbox.person import Person
 from sandbox.process import PartFailed, Process
 from sandbox.world import ROOT, World
 
+PEOPLE_AT_ONCE = 4
 PERIODS = {
     "EXPIRY_SWEEP_SECONDS": "2",
     "SETTLE_SWEEP_SECONDS": "2",
@@ -61,15 +63,17 @@ class Chaos:
         self._running[name] = Process(name, command, log=log, env=self._environment, cwd=ROOT)
 
     def rage(self, seconds: float) -> None:
-        """Returns when everything that was broken has been started again."""
-        threads = [threading.Thread(target=self._lives, args=(random.Random(self.drawn.random()),)) for _ in range(4)]  # noqa: S311
-        threads.append(threading.Thread(target=self._breaks, args=(random.Random(self.drawn.random()),)))  # noqa: S311
-        for thread in threads:
-            thread.start()
-        time.sleep(seconds)  # there is nothing to wait for: this is how long it lasts
-        self._over.set()
-        for thread in threads:
-            thread.join()
+        """Returns when everything that was broken has been started again.
+
+        What is started again here is started by this thread: Linux ends a child with the thread that started it.
+        """
+        seeds = [self.drawn.random() for _ in range(PEOPLE_AT_ONCE)]
+        with ThreadPoolExecutor(PEOPLE_AT_ONCE) as pool:
+            lives = [pool.submit(self._lives, random.Random(seed)) for seed in seeds]  # noqa: S311
+            self._breaks(time.monotonic() + seconds)
+            self._over.set()
+            for life in lives:
+                life.result()
 
     def stop(self) -> None:
         """Ends the service."""
@@ -115,8 +119,10 @@ class Chaos:
                 moving.undo(name)
         moving.drain(name, on=False)
 
-    def _breaks(self, drawn: random.Random) -> None:
-        while not self._over.wait(drawn.uniform(0.3, 1.5)):
+    def _breaks(self, end: float) -> None:
+        drawn = self.drawn
+        while time.monotonic() < end:
+            time.sleep(drawn.uniform(0.3, 1.5))
             what = drawn.choice(
                 [self._xray_dies] * 4
                 + [self._process_dies] * 4
@@ -129,7 +135,7 @@ class Chaos:
     def _xray_dies(self, drawn: random.Random) -> None:
         node = drawn.choice(self.world.nodes)
         node.crash()
-        self._over.wait(drawn.choice((0.0, 0.5, 2.0)))
+        time.sleep(drawn.choice((0.0, 0.5, 2.0)))
         node.start()
 
     def _process_dies(self, drawn: random.Random) -> None:
@@ -145,7 +151,7 @@ class Chaos:
 
     def _freezes(self, process: Process, drawn: random.Random) -> None:
         process.signal(signal.SIGSTOP)
-        self._over.wait(drawn.uniform(0.5, 3.0))
+        time.sleep(drawn.uniform(0.5, 3.0))
         process.signal(signal.SIGCONT)
 
     def _redis_dies(self, drawn: random.Random) -> None:
@@ -156,7 +162,7 @@ class Chaos:
 
     def _dies(self, process: Process, start: Callable[[], None], drawn: random.Random) -> None:
         process.kill()
-        self._over.wait(drawn.choice((0.0, 1.0)))
+        time.sleep(drawn.choice((0.0, 1.0)))
         start()
 
     def _postgres_restarts(self, _drawn: random.Random) -> None:
