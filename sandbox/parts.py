@@ -183,12 +183,13 @@ class XrayNode:
 class VpnClient:
     """A user's VPN program: a real Xray that takes a vless:// link and offers a local HTTP proxy."""
 
-    def __init__(self, vless_url: str, folder: Path, *, mux: bool = False) -> None:
+    def __init__(self, vless_url: str, folder: Path, *, mux: bool = False, source: str = "0.0.0.0") -> None:  # noqa: S104
+        """`source`: the address of this machine to connect from."""
         self.port = free_port()
         label = f"client-{secrets.token_hex(4)}"
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / f"{label}.json"
-        config.write_text(json.dumps(self._client(vless_url, mux)))
+        config.write_text(json.dumps(self._client(vless_url, mux, source)))
         self.process = _xray("the VPN client", config, folder / f"{label}.log")
         self.process.wait_ready(lambda: listening(self.port))
         proxy = f"http://127.0.0.1:{self.port}"
@@ -196,7 +197,7 @@ class VpnClient:
         self._session.trust_env = False
         self._session.proxies = {"http": proxy, "https": proxy}
 
-    def _client(self, vless_url: str, mux: bool) -> dict[str, Any]:
+    def _client(self, vless_url: str, mux: bool, source: str) -> dict[str, Any]:
         link = urlsplit(vless_url)
         asked = {name: values[0] for name, values in parse_qs(link.query).items()}
         user = {"id": link.username, "encryption": "none", "flow": asked.get("flow", "")}
@@ -206,6 +207,7 @@ class VpnClient:
             "outbounds": [
                 {
                     "protocol": "vless",
+                    "sendThrough": source,
                     "settings": {"vnext": [{"address": link.hostname, "port": link.port, "users": [user]}]},
                     "streamSettings": _stream(asked),
                     "mux": {"enabled": mux, "concurrency": 8},
@@ -242,9 +244,15 @@ def _stream(asked: dict[str, str]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def vpn(vless_url: str, folder: Path, *, mux: bool = False) -> Iterator[VpnClient]:
+def vpn(
+    vless_url: str,
+    folder: Path,
+    *,
+    mux: bool = False,
+    source: str = "0.0.0.0",  # noqa: S104 - any
+) -> Iterator[VpnClient]:
     """A VPN client for the length of a `with`."""
-    client = VpnClient(vless_url, folder, mux=mux)
+    client = VpnClient(vless_url, folder, mux=mux, source=source)
     try:
         yield client
     finally:
