@@ -11,11 +11,11 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Engine, MetaData, Text, Uuid, create_engine
+from sqlalchemy import BigInteger, DateTime, Engine, MetaData, Text, Uuid, create_engine, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from krotray_core import settings
+from krotray_core import clock, settings
 
 _inside: ContextVar[bool] = ContextVar("inside a transaction", default=False)
 
@@ -44,7 +44,7 @@ class Base(DeclarativeBase):
 @cache
 def engine() -> Engine:
     """The engine of this process, made on first use; a dead connection is noticed before it is handed out."""
-    return create_engine(
+    made = create_engine(
         settings.get().database_url,
         pool_size=8,
         max_overflow=8,
@@ -65,6 +65,17 @@ def engine() -> Engine:
             " -c idle_in_transaction_session_timeout=30000",
         },
     )
+    event.listen(made, "connect", _compare_clocks)
+    return made
+
+
+def _compare_clocks(connection: Any, _record: object) -> None:
+    asked = clock.local()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (moment,) = cursor.fetchone()
+    connection.rollback()  # it began a transaction
+    clock.compare(asked, moment, clock.local())
 
 
 def _forget_after_fork() -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, func, select, update
 from sqlalchemy.orm import Session
 
-from krotray_core import links, provisioning
+from krotray_core import clock, cutoff, links, provisioning
 from krotray_core.db import transaction
 from krotray_core.errors import XrayError, XrayServiceMissing, XrayUnavailable
 from krotray_core.models import Seat, Server
@@ -103,7 +103,7 @@ def _note(server_id: int, answer: Answer) -> _Note:
         restarted = _has_restarted(server, answer, now)
         if restarted:
             log.warning("server %s has restarted: its users are sent again", server.name)
-            soil(session, server_id, Seat.wanted.is_(True))
+            soil(session, server_id, Seat.wanted | (Seat.id == _last_removed(server_id)))
         back = not server.is_up
         if back:
             server.state_since = now
@@ -112,6 +112,14 @@ def _note(server_id: int, answer: Answer) -> _Note:
         if answer.uptime is not None:
             server.started_at = now - timedelta(seconds=answer.uptime)
         return _Note.SEND_AGAIN if back or restarted else _Note.AS_BEFORE
+
+
+def _last_removed(server_id: int) -> ScalarSelect[int]:
+    """The seat that was given back last: to send it again makes the cut-off rule whole again, which a restart has emptied."""
+    removed = select(Seat.id).where(
+        Seat.server_id == server_id, ~Seat.wanted, Seat.removed_at > clock.now() - cutoff.KEPT
+    )
+    return removed.order_by(Seat.removed_at.desc()).limit(1).scalar_subquery()
 
 
 def _has_restarted(server: Server, answer: Up, now: datetime) -> bool:

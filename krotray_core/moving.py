@@ -130,13 +130,12 @@ def _move(subscription_id: int, now: datetime, *, away_from: int | None = None, 
         if subscription is None or source is None or away_from not in (None, source) or source == to:
             return set()
         with session.begin_nested() as attempt:
-            released = placement.release(session, [subscription_id], now)
-            target = placement.take(session, subscription, now, only=to)
-            if target is None or target == source:
+            touched = placement.move(session, subscription, now, only=to)
+            if subscription.waiting_since or len(touched) < 2:
                 attempt.rollback()
                 return set()
         _tell(session, subscription, now)
-        return released | {target}
+        return touched
 
 
 def _tell(session: Session, subscription: Subscription, now: datetime) -> None:

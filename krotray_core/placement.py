@@ -21,11 +21,13 @@ from krotray_core.models import Seat, Server, Subscription
 TRIES = 5
 
 
-def take(session: Session, subscription: Subscription, now: datetime, *, only: int | None = None) -> int | None:
+def take(
+    session: Session, subscription: Subscription, now: datetime, *, only: int | None = None, not_on: int | None = None
+) -> int | None:
     """Sees to it that this (locked, active) subscription has a seat that opens with its present key.
 
-    Prefers the server that it was on before, or takes no other than `only`. Returns the server's id, or None when no server
-    has room: then the subscription waits, and its days stand still until there is.
+    Prefers the server that it was on before; takes no other than `only`; goes to `not_on` when no other has room. Returns the
+    server's id, or None when no server has room: then the subscription waits, and its days stand still until there is.
     """
     # All its seats are locked before any server, former ones too: one of them may be taken again below.
     seats = session.scalars(
@@ -37,10 +39,12 @@ def take(session: Session, subscription: Subscription, now: datetime, *, only: i
             seat.uuid, seat.paused_until = subscription.uuid, None
             seat.generation += 1
         return seat.server_id
-    if only is None:
-        server_id = _claim_former(session, subscription) or _claim_least_loaded(session)
-    else:
+    if only is not None:
         server_id = _claim(session, Server.id == only)
+    elif not_on is not None:
+        server_id = _claim_least_loaded(session, Server.id != not_on) or _claim(session, Server.id == not_on)
+    else:
+        server_id = _claim_former(session, subscription) or _claim_least_loaded(session)
     if server_id is None:
         subscription.waiting_since = subscription.waiting_since or now
         return None
@@ -87,16 +91,17 @@ def _claim_former(session: Session, subscription: Subscription) -> int | None:
     return _claim(session, Server.id == former)
 
 
-def _claim_least_loaded(session: Session) -> int | None:
+def _claim_least_loaded(session: Session, which: ColumnElement[bool] | None = None) -> int | None:
+    among = _has_room() if which is None else _has_room() & which
     emptiest = (
-        select(Server.id, Server.active_users).where(_has_room()).order_by(Server.active_users, func.random()).limit(1)
+        select(Server.id, Server.active_users).where(among).order_by(Server.active_users, func.random()).limit(1)
     ).subquery()
     chosen = Server.id == emptiest.c.id
     unchanged = Server.active_users == emptiest.c.active_users
     # Of many who choose at the same moment only one may have the emptiest server; the rest look again. When that takes too
     # long, any server with room will do.
-    for which in [chosen & unchanged] * TRIES + [chosen] * TRIES:
-        server_id = _claim(session, which)
+    for choice in [chosen & unchanged] * TRIES + [chosen] * TRIES:
+        server_id = _claim(session, choice)
         if server_id is not None:
             return server_id
     return None
@@ -134,6 +139,22 @@ def release(session: Session, subscription_ids: Collection[int], now: datetime) 
     return set(counts)
 
 
+def move(
+    session: Session, subscription: Subscription, now: datetime, *, only: int | None = None, not_on: int | None = None
+) -> set[int]:
+    """Gives the seat of this (locked, active) subscription up for another one, chosen as `take` does.
+
+    Returns the servers that must hear of it, the new one among them unless nobody had room.
+    """
+    # Two servers change here, in an order that nobody knows yet: so all are locked in theirs, after the seats.
+    mine = select(Seat.id).where(Seat.subscription_id == subscription.id).order_by(Seat.id)
+    session.execute(mine.with_for_update())
+    session.execute(select(Server.id).order_by(Server.id).with_for_update(key_share=True))
+    servers = release(session, [subscription.id], now)
+    target = take(session, subscription, now, only=only, not_on=not_on)
+    return servers if target is None else servers | {target}
+
+
 def seat_waiting(now: datetime) -> set[int]:
     """Seats those who paid and wait, in the order in which they began to, while there is room.
 
@@ -162,7 +183,7 @@ def seat_waiting(now: datetime) -> set[int]:
 def rescue(now: datetime) -> set[int]:
     """Moves those who paid and never got in, because their server went down first, to servers with room.
 
-    Each gets a transaction of its own; who finds no room keeps the old seat. Returns the servers that got somebody.
+    Each gets a transaction of its own; who finds no room keeps the old seat. Returns the servers that must hear of it.
     """
     stranded = (
         select(Subscription.id)
@@ -182,10 +203,9 @@ def rescue(now: datetime) -> set[int]:
                 continue
             subscription = session.get_one(Subscription, subscription_id)
             with session.begin_nested() as attempt:
-                release(session, [subscription_id], now)
-                server_id = take(session, subscription, now)
-                if server_id is None:
+                touched = move(session, subscription, now)
+                if subscription.waiting_since:
                     attempt.rollback()
                     return servers
-            servers.add(server_id)
+            servers |= touched
     return servers

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from krotray_core import clock, ledger, placement, users
 from krotray_core.db import transaction
 from krotray_core.errors import Invalid, NotFound
-from krotray_core.models import Subscription, User
+from krotray_core.models import Seat, Subscription, User
 
 EXPIRY_BATCH = 500
 LONGEST = timedelta(days=3650)
@@ -125,8 +125,9 @@ def revoke(telegram_id: int) -> Changed:
 def rotate_key(telegram_id: int) -> Changed:
     """A new key and a new subscription link: nobody gets in with the old ones any more. Raises NotFound.
 
-    A connection that is already open under the old key lives on until its client closes it: the cut-off rule knows
-    e-mails, and the e-mail stays.
+    The seat moves to another server if one has room: on the one before, the cut-off rule then ends connections that are open
+    under the old key. Where there is no other server they live on until their client closes them, for the rule knows e-mails
+    only, and the e-mail stays.
     """
     with transaction() as session:
         subscription = _locked(session, telegram_id)
@@ -134,7 +135,10 @@ def rotate_key(telegram_id: int) -> Changed:
         subscription.token = _new_token()
         now = clock.now()
         ledger.subscription(session, subscription, "key_rotated", now, ended_at=subscription.expires_at)
-        return _seated(session, subscription, now) if subscription.status == "active" else Changed(subscription)
+        if subscription.status != "active":
+            return Changed(subscription)
+        held = select(Seat.server_id).where(Seat.subscription_id == subscription.id, Seat.wanted)
+        return Changed(subscription, placement.move(session, subscription, now, not_on=session.scalar(held)))
 
 
 def note_fetch(subscription: Subscription) -> None:

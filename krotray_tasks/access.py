@@ -24,7 +24,10 @@ def converge(server_id: int) -> None:
     try:
         more = provisioning.converge(server_id).more
     except XrayUnavailable:
-        if health.look(provisioning.find(server_id)):
+        server = provisioning.find(server_id)
+        if server.is_up is False:
+            return  # known: `watch` asks for this again when it is back
+        if health.look(server):
             raise
         seat_waiting()
         return

@@ -68,7 +68,7 @@ class Bank:
         self.messages: list[tuple[Task, tuple[str, ...]]] = []
         """What was put into the queue."""
         self.broker_is_up = True
-        self.after_request: Callable[[], None] = lambda: None
+        self.after_request: Callable[[str], None] = lambda _path: None
         sandbox.clock.now = lambda: self.theirs  # type: ignore[method-assign]
         sandbox.outbox.add = lambda event, wire: self.told.append(notification(event, copy.deepcopy(wire)))  # type: ignore[method-assign]
 
@@ -76,7 +76,7 @@ class Bank:
         """As new."""
         self.sandbox.reset()
         self.ours = self.theirs = START
-        self.told, self.messages, self.broker_is_up, self.after_request = [], [], True, lambda: None
+        self.told, self.messages, self.broker_is_up, self.after_request = [], [], True, lambda _path: None
 
     def pass_time(self, ours: timedelta, theirs: timedelta | None = None) -> None:
         """Moves the clocks on; they stay minutes apart at most."""
@@ -183,12 +183,12 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bank]:
         sandbox.close()
 
 
-def _request(bank: Bank, real: Callable[..., Any], *args: Any, **options: Any) -> Any:
+def _request(bank: Bank, real: Callable[..., Any], method: str, path: str, *args: Any, **options: Any) -> Any:
     """A request of ours; whatever is to happen before its answer is used happens then."""
     try:
-        return real(*args, **options)
+        return real(method, path, *args, **options)
     finally:
-        bank.after_request()
+        bank.after_request(path)
 
 
 def _enqueue(bank: Bank, task: Task, *args: str, **_: object) -> bool:

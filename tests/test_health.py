@@ -14,7 +14,7 @@ from krotray_core import cabinet, clock, health, placement, provisioning, server
 from krotray_core.db import transaction
 from krotray_core.errors import Conflict, NotFound, XrayUnavailable
 from krotray_core.models import Server, User
-from krotray_core.xray.client import Add
+from krotray_core.xray.client import CUTOFF_PREFIX, Add
 from sandbox.world import World
 from tests.conftest import converge_all, new_user, revive
 from tests.seats_kit import dirty, give, here, seat_of
@@ -61,6 +61,26 @@ def test_after_a_restart_everybody_is_back(fresh: World, alone: Server) -> None:
     provisioning.converge(alone.id)
     assert len(here(alone)) == 40
     assert health.watch().servers == set(), "and that was all about it"
+
+
+def test_after_a_restart_who_was_cut_off_still_is(fresh: World, alone: Server) -> None:
+    users = [new_user() for _ in range(3)]
+    for user in users:
+        subscriptions.grant(user.telegram_id, 30)
+    converge_all()
+    subscriptions.revoke(users[0].telegram_id)
+    converge_all()
+    xray = provisioning.client(alone)
+    assert [tag for tag in xray.rules() if tag.startswith(CUTOFF_PREFIX)]
+    with transaction() as session:  # it has been up for a while
+        session.execute(update(Server).values(started_at=Server.started_at - timedelta(minutes=5)))
+    fresh.nodes[0].crash()
+    revive(fresh.nodes[0])
+    assert [tag for tag in xray.rules() if tag.startswith(CUTOFF_PREFIX)] == [], "a restart forgets it"
+    assert health.watch().servers == {alone.id}
+    converge_all()
+    assert [tag for tag in xray.rules() if tag.startswith(CUTOFF_PREFIX)]
+    assert {email for email in xray.users() if email.startswith("user_")} == {f"user_{user.id}" for user in users[1:]}
 
 
 def test_audit_mends_what_it_finds_and_leaves_strangers_alone(alone: Server) -> None:
@@ -135,7 +155,7 @@ def test_who_never_got_in_is_moved_when_the_server_goes_down_and_who_did_stays(
     fresh.nodes[0].crash()
     try:
         assert health.watch().changed
-        assert placement.rescue(clock.now()) == {there.id}
+        assert placement.rescue(clock.now()) == {gone.id, there.id}
         provisioning.converge(there.id)
         assert {cabinet.of_user(user.id).state for user in stranded} == {"active"}
         assert {cabinet.of_user(user.id).server_name for user in stranded} == {there.name}

@@ -58,6 +58,32 @@ def test_after_a_rotation_the_new_key_works_and_the_old_one_does_not(
         assert after.fetch(page)
 
 
+def test_a_connection_that_is_open_under_the_old_key_is_cut(
+    fleet: list[Server], user: User, page: str, tmp_path: Path
+) -> None:
+    """The key moves to another server, and the one before cuts off who is still connected."""
+    assert len(fleet) == 2
+    neighbour = new_user()
+    for one in (user, neighbour):
+        subscriptions.grant(one.telegram_id, 1)
+    converge_all()
+    before, beside = cabinet.of_user(user.id), cabinet.of_user(neighbour.id)
+    assert before.vless_url
+    assert beside.vless_url
+    with vpn(before.vless_url, tmp_path, mux=True) as thief, vpn(beside.vless_url, tmp_path, mux=True) as other:
+        assert thief.fetch(page)
+        assert other.fetch(page)
+        subscriptions.rotate_key(user.telegram_id)
+        converge_all()
+        assert thief.fetch(page) is None
+        assert other.fetch(page), "nobody else is disturbed"
+    after = cabinet.of_user(user.id)
+    assert after.server_name != before.server_name
+    assert after.vless_url
+    with vpn(after.vless_url, tmp_path) as owner:
+        assert owner.fetch(page)
+
+
 def test_who_is_online_is_seen_with_their_addresses(
     app: object, alone: Server, user: User, page: str, tmp_path: Path
 ) -> None:

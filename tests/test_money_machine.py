@@ -30,6 +30,7 @@ from sqlalchemy import func, select, text, update
 
 from krotray_api.schemas import PaymentOut
 from krotray_core import (
+    asking,
     billing,
     cabinet,
     checkout,
@@ -87,7 +88,9 @@ what_then = st.sampled_from(["settled", "nothing", "paid", "told"])
 meanwhile = st.one_of(
     st.none(),
     st.none(),
-    st.tuples(st.integers(1, 3), st.sampled_from(["paid", "settled", "refunded", "given back", "decided"]), nth),
+    st.tuples(
+        st.sampled_from([1, 1, 2, 3]), st.sampled_from(["paid", "settled", "refunded", "given back", "decided"]), nth
+    ),
 )
 LOST = ("drop", "500", "502")  # made, but we do not get to know
 FAULTS = (
@@ -417,15 +420,15 @@ class Money(RuleBasedStateMachine):
         finally:
             self.killer = outer
             if meanwhile:
-                self.bank.after_request = lambda: None
+                self.bank.after_request = lambda _path: None
         self.look_at_the_rows(deed)
         return answer
 
-    def others(self, request: int, what: str, nth: int) -> Callable[[], None]:
-        """What happens between the nth request's answer and its use."""
+    def others(self, request: int, what: str, nth: int) -> Callable[[str], None]:
+        """What happens between the nth request's answer and its use, to the payment that was asked about if there is one."""
         left = request
 
-        def happen() -> None:
+        def happen(path: str) -> None:
             nonlocal left
             left -= 1
             if left:
@@ -434,18 +437,19 @@ class Money(RuleBasedStateMachine):
             with self.killer.sleeping():
                 self.look_at_the_rows()
                 self.bank.pass_time(timedelta(milliseconds=1))
-                record = self.pick(self.bank.payments(), nth)
+                asked = [one for one in self.bank.payments() if one.id == path.rpartition("/")[2]]
+                record = self.pick(asked or self.bank.payments(), nth)
+                ours = {one.external_id: one for one in self.payments.values()}
+                payment = ours.get(record.id) if record else None
                 if what == "paid" and record:
                     self.pays(record, "settled", None, None)
-                if what == "settled" and self.payments:
-                    chosen = self.pick(list(self.payments), nth)
-                    self.process(lambda: billing.settle(chosen))
+                if what == "settled" and payment:
+                    self.process(lambda: billing.settle(payment.id))
                 if what == "refunded" and record:
                     self.bank.give_back(record, Decimal("0.5"), "succeeded")
                     self.tell(0)
-                if what == "given back" and self.payments:
-                    chosen = self.pick(list(self.payments), nth)
-                    self.process(lambda: refunds.start(chosen))
+                if what == "given back" and payment:
+                    self.process(lambda: refunds.start(payment.id))
                 if what == "decided":
                     self.decide(nth, accepts=True)
                 self.sound = False
@@ -460,8 +464,12 @@ class Money(RuleBasedStateMachine):
         thing = body["object"]
         external_id = thing.get("payment_id", thing["id"])
         known = any(one.external_id == external_id for one in self.payments.values())
-        if self.process(lambda: self.deliver(body), crash=crash) == 200 and known:
+        answer = self.process(lambda: self.deliver(body), crash=crash)
+        assert answer in (None, 200 if known or self.bank.broker_is_up else 503)
+        if answer == 200 and known:
             self.noted.append(body)
+            news = [one for one in self.payments.values() if one.hinted_at == self.bank.ours]
+            assert all(one.next_check_at <= self.bank.ours for one in news), "the next sweep asks"
 
     def deliver(self, body: Any) -> int:
         status = self.client.post("/api/payments/webhook", json=body).status_code
@@ -559,6 +567,7 @@ class Money(RuleBasedStateMachine):
             if payment.status not in COUNTED:
                 assert not counted_before, "what has counted once counts for good"
                 assert payment.refunded_kopecks == sums[payment.id] == 0
+                assert payment.status != "canceled" or self.is_over(payment, records), payment.cancel_reason
                 continue
             if not counted_before:
                 record = records[payment.external_id or ""]
@@ -574,6 +583,13 @@ class Money(RuleBasedStateMachine):
             if sums[payment.id] != was:
                 events[payment.user_id].append((payment.id, "taken", taken(seconds[1] - seconds[0])))
         return events
+
+    def is_over(self, payment: Payment, records: dict[str, PaymentRecord]) -> bool:
+        """Whether a payment that is cancelled here has a reason to be."""
+        if payment.cancel_reason == "not_created":
+            there = any(one.wire["metadata"]["payment_id"] == str(payment.id) for one in records.values())
+            return not there or self.bank.ours - payment.created_at > asking.KEY_LIFETIME
+        return payment.external_id in self.tampered or records[payment.external_id or ""].status == "canceled"
 
     @invariant()
     def all_is_well(self) -> None:

@@ -75,7 +75,7 @@ def test_enqueueing_takes_no_longer_than_a_second_or_so_when_redis_is_away(world
 def test_bad_weather_is_tried_again_with_growing_pauses(fresh: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fresh
 
-    def away(_payment_id: object) -> None:
+    def away(_payment_id: object, **_options: object) -> None:
         raise GatewayUnavailable("away")
 
     monkeypatch.setattr(billing, "settle", away)
