@@ -45,6 +45,10 @@ test: $(READY)  ## checkers and every test, on real PostgreSQL, Redis and Xray
 test-system: $(READY)  ## tests that need Debian's own servers (installs them; root)
 	@$(BIN)/python -m pytest tests/system
 
+.PHONY: storm
+storm: $(READY)  ## an hour of 2,000 people with every fault on, in minutes
+	@STORM_PEOPLE=$${STORM_PEOPLE:-2000} $(BIN)/python -m pytest -s tests/test_storm.py
+
 .PHONY: chaos
 chaos: $(READY)  ## minutes of breakdowns under load; prints the seed (CHAOS_SECONDS, CHAOS_SEED)
 	@CHAOS_SECONDS=$${CHAOS_SECONDS:-240} $(BIN)/python -m pytest -s tests/test_chaos.py

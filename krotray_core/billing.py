@@ -88,9 +88,10 @@ def create(payment: Payment) -> Settled:
     Raises GatewayUnavailable (unknown what happened: the sweep repeats it), GatewayDenied; any other refusal cancels it.
     """
     if clock.now() - payment.created_at > asking.KEY_LIFETIME:
-        # Nobody was ever given an address to pay at. Should money have come all the same, its webhook counts it by YooKassa's
-        # id, and so does reconciliation.
-        return Settled(cancel(payment.id, "not_created"))
+        # To send it again would make another one. Was it made? YooKassa's list knows; nobody was given an address, but a
+        # webhook may have told us of money in it.
+        made = _listed(payment)
+        return _apply(payment, made, hint=payment.hinted_at) if made else Settled(cancel(payment.id, "not_created"))
     try:
         found = yookassa.create(payment.request, str(payment.id))
     except GatewayDenied:
@@ -101,6 +102,13 @@ def create(payment: Payment) -> Settled:
     return _apply(payment, found, hint=None)
 
 
+def _listed(payment: Payment) -> Found | None:
+    """YooKassa's payment of this row, if it is in the list of the time in which it can have been made."""
+    since = payment.created_at - timedelta(minutes=1)
+    listed = yookassa.payments_between(since, payment.created_at + asking.KEY_LIFETIME + timedelta(hours=1))
+    return next((found for found in listed if found.payment_id == str(payment.id)), None)
+
+
 def cancel(payment_id: UUID, reason: str) -> Payment:
     """Gives up a payment that YooKassa never made; one that it did make is left as it is. Returns it as it stands."""
     with transaction() as session:
@@ -108,6 +116,8 @@ def cancel(payment_id: UUID, reason: str) -> Payment:
         if payment.status == "pending" and payment.external_id is None:
             payment.status, payment.cancel_reason = "canceled", reason
             ledger.payment(session, payment, "canceled", clock.now(), note=reason)
+        if payment.external_id is None:
+            payment.hinted_at = None
         return payment
 
 

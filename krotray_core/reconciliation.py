@@ -187,6 +187,10 @@ def _disagreement(payment: Payment, found: Found) -> str | None:
 
 
 def _compare_refund(report: Report, listed: FoundRefund) -> None:
+    if listed.status == "pending" and _our_refund(listed) is None:
+        # By the time the bank has made up its mind it may be too old for this list.
+        report.servers |= refunds.note(listed)
+        return
     if _refund_difference(listed) is None:
         return
     found = _asked(report, lambda: yookassa.fetch_refund(listed.external_id))

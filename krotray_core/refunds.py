@@ -101,6 +101,18 @@ def apply(session: Session, payment: Payment, found: FoundRefund, now: datetime)
     return _succeed(session, payment, refund, found, now)
 
 
+def note(found: FoundRefund) -> frozenset[int]:
+    """Takes up a refund of which nobody has told us, made in the cabinet and perhaps still with the bank: the sweep asks on.
+
+    Nothing happens if its payment is none of ours or has not counted. Returns the servers that want a converge.
+    """
+    now = clock.now()
+    with transaction() as session:
+        theirs = select(Payment).where(Payment.external_id == found.payment_external_id, Payment.paid_at.is_not(None))
+        payment = session.scalar(theirs.with_for_update())
+        return frozenset(apply(session, payment, found, now)) if payment else frozenset()
+
+
 def claim_open() -> list[UUID]:
     """Refunds without an end that it is time to ask about; each is claimed until the next sweep or longer."""
     return asking.claim(Refund, Refund.status == literal_column("'pending'"))

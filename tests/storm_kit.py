@@ -62,8 +62,12 @@ FAULTS: tuple[dict[str, Any], ...] = (
 class Storm:
     """Everything that happens in one run is drawn from `seed`, but for the order in which threads come to do it."""
 
-    def __init__(self, world: World, app: Flask, patch: pytest.MonkeyPatch, people: list[User], seed: int) -> None:
+    def __init__(
+        self, world: World, app: Flask, patch: pytest.MonkeyPatch, people: list[User], *, seed: int, minutes: int
+    ) -> None:
         self.world, self.people = world, people
+        # Most of the hour: the last to come can still run out and change their minds.
+        self._a_minute = -(-len(people) * 10 // (minutes * 9))
         self.drawn = random.Random(seed)  # noqa: S311 - plays, keeps no secrets
         self.did: Counter[str] = Counter()
         self.moved = timedelta(0)
@@ -103,7 +107,7 @@ class Storm:
 
     def minute(self) -> None:
         """A minute in which people come, pay, change their minds and run out; at its end the sweeps come by."""
-        batch = [self.people.pop() for _ in range(min(len(self.people), 36))]
+        batch = [self.people.pop() for _ in range(min(len(self.people), self._a_minute))]
         again = self.drawn.sample(self.paid, min(len(self.paid), 6))
         jobs: list[Callable[[], None]] = []
         for user in batch:
@@ -285,9 +289,11 @@ def _each_thread(make: Callable[[], Any]) -> Callable[[], Any]:
 
 
 @contextlib.contextmanager
-def raging(world: World, app: Flask, patch: pytest.MonkeyPatch, people: list[User], seed: int) -> Iterator[Storm]:
+def raging(
+    world: World, app: Flask, patch: pytest.MonkeyPatch, people: list[User], *, seed: int, minutes: int
+) -> Iterator[Storm]:
     """A storm that is over afterwards, whatever happens."""
-    storm = Storm(world, app, patch, people, seed)
+    storm = Storm(world, app, patch, people, seed=seed, minutes=minutes)
     try:
         yield storm
     finally:

@@ -225,6 +225,21 @@ def test_never_created_and_too_old_to_repeat_is_given_up(
     assert payments_at(fresh) == []
 
 
+@pytest.mark.parametrize(("made", "ends"), [("after", "pending"), ("before", "canceled")])
+def test_too_old_to_be_repeated_it_is_looked_up_before_it_is_given_up(
+    fresh: World, user: User, pass_time: Callable[[timedelta], None], made: str, ends: str
+) -> None:
+    fault = {"operation": "POST /v3/payments", "kind": "drop", "when": made}
+    requests.post(f"{fresh.yookassa_url}/sandbox/faults", json=fault, timeout=5).raise_for_status()
+    with pytest.raises(GatewayUnavailable):
+        buy(user)
+    pass_time(DAY)
+    payment = billing.settle(billing.latest()[0].id).payment
+    assert payment.status == ends
+    assert (payment.external_id is None) == (made == "before")
+    assert len(payments_at(fresh)) == (made == "after")
+
+
 @pytest.mark.usefixtures("fleet")
 def test_given_up_and_paid_all_the_same_its_webhook_counts_it(
     fresh: World, user: User, pass_time: Callable[[timedelta], None]
@@ -239,8 +254,7 @@ def test_given_up_and_paid_all_the_same_its_webhook_counts_it(
     (made,) = payments_at(fresh)
     external_id = str(made["id"])
     pass_time(DAY)
-    payment = billing.latest()[0]
-    assert billing.settle(payment.id).payment.cancel_reason == "not_created"
+    payment = billing.cancel(billing.latest()[0].id, "not_created")
     at_checkout(fresh, Payment(external_id=external_id))
     hint = billing.note_hint(external_id, "payment.succeeded", payment.id)
     assert not hint.known, "known by our id alone, it is looked up by YooKassa's"

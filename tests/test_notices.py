@@ -617,6 +617,11 @@ class TestTexts:
             "reason": ANY,
             "lines": st.lists(ANY, max_size=40),
             "more": NUMBER,
+            "name": ANY,
+            "error": ANY,
+            "taken": NUMBER,
+            "room": NUMBER,
+            "people": NUMBER,
         }
     )
 

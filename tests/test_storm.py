@@ -1,7 +1,8 @@
-"""An hour of 2,000 people with every fault on; afterwards each kopeck and each day is where it belongs."""
+"""An hour of hundreds of people with every fault on; afterwards each kopeck and each day is where it belongs."""
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from datetime import timedelta
 
@@ -17,19 +18,22 @@ from sandbox.world import World
 from tests.conftest import new_user
 from tests.storm_kit import FAULTS, MINUTE, Storm, raging
 
-PEOPLE = 2000
+# `make storm` has 2,000.
+PEOPLE = int(os.environ.get("STORM_PEOPLE", "500"))
+MINUTES = 60
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_after_the_storm_every_kopeck_and_every_day_is_where_it_belongs(
     fresh: World, app: Flask, fleet: list[Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patient = settings.get().model_copy(update={"settle_sweep_seconds": 600})
     monkeypatch.setattr(settings, "get", lambda: patient)
     people = [new_user() for _ in range(PEOPLE)]
-    with raging(fresh, app, monkeypatch, people, seed=2026) as storm:
+    everybody = {f"user_{user.id}" for user in people}
+    with raging(fresh, app, monkeypatch, people, seed=2026, minutes=MINUTES) as storm:
         storm.arm()
-        for _ in range(60):
+        for _ in range(MINUTES):
             storm.minute()
         assert ledger_audit.verify().faults == (), "in the middle of it"
         fired = {(one["operation"], one["kind"]) for one in faults(fresh) if one["fired"]}
@@ -41,7 +45,7 @@ def test_after_the_storm_every_kopeck_and_every_day_is_where_it_belongs(
     assert audit.faults == ()
     assert audit.lines > 3 * PEOPLE
     here_and_there()
-    only_those_with_days_left_are_on_the_servers(fleet)
+    only_those_with_days_left_are_on_the_servers(fleet, everybody)
 
 
 def faults(world: World) -> list[dict[str, object]]:
@@ -95,11 +99,11 @@ def here_and_there() -> None:
         if found.status == "succeeded"
     }
     assert {refund.external_id: refund.amount_kopecks for refund in back} == they_gave_back
-    assert len(back) > 50
+    assert len(back) > PEOPLE // 40
     assert sum(due.values()) > 0
 
 
-def only_those_with_days_left_are_on_the_servers(fleet: list[Server]) -> None:
+def only_those_with_days_left_are_on_the_servers(fleet: list[Server], everybody: set[str]) -> None:
     """Seats, counters and both Xrays agree."""
     with transaction() as session:
         for server in fleet:
@@ -110,7 +114,7 @@ def only_those_with_days_left_are_on_the_servers(fleet: list[Server]) -> None:
             row = session.get_one(Server, server.id)
             assert row.active_users == len(wanted)
             users = provisioning.client(server).users()
-            assert {email: user.key for email, user in users.items() if email.startswith("user_")} == wanted
+            assert {email: user.key for email, user in users.items() if email in everybody} == wanted
         active = session.scalar(select(func.count()).where(Subscription.status == "active"))
         seated = session.scalar(select(func.count()).where(Seat.wanted))
     assert active == seated

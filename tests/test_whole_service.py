@@ -305,7 +305,7 @@ def test_a_server_without_routing_api_is_served_without_the_cut_off(
         service.flask("servers", "disable", node.name)
     try:
         findings = service.flask_json("servers", "check", "Plain")
-        assert [row["level"] for row in findings] == ["ok", "ok", "ok", "warning"]
+        assert [row["level"] for row in findings] == ["ok", "ok", "ok", "ok", "warning"]
         person = Person(own_world)
         subscription = bought(person)
         with vpn(subscription["vless_url"], tmp_path) as client:
