@@ -51,7 +51,7 @@ storm: $(READY)  ## an hour of 2,000 people with every fault on, in minutes
 
 .PHONY: chaos
 chaos: $(READY)  ## minutes of breakdowns under load; prints the seed (CHAOS_SECONDS, CHAOS_SEED)
-	@CHAOS_SECONDS=$${CHAOS_SECONDS:-240} $(BIN)/python -m pytest -s tests/test_chaos.py
+	@CHAOS_SECONDS=$${CHAOS_SECONDS:-120} $(BIN)/python -m pytest -s tests/test_chaos.py
 
 .PHONY: format
 format: $(READY)  ## put the code into the house's form

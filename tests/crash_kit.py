@@ -23,7 +23,21 @@ from typing import Any, NamedTuple, Self
 ROOT = Path(__file__).parent.parent
 CORE = f"{ROOT / 'krotray_core'}{os.sep}"
 # Whatever writes, commits or sends, and those who tell it to. The rest of the core only computes.
-STEPS = ("billing", "checkout", "db", "ledger", "notices", "placement", "refunds", "subscriptions", "users", "yookassa")
+STEPS = (
+    *(
+        "billing",
+        "checkout",
+        "cutoff",
+        "db",
+        "ledger",
+        "notices",
+        "placement",
+        "provisioning",
+        "refunds",
+        "subscriptions",
+    ),
+    *("users", "xray", "yookassa"),
+)
 AT_ONCE = 2
 
 
@@ -213,7 +227,7 @@ def _starts(file: str) -> dict[int, int]:
 def _verbs() -> dict[str, Callable[..., object]]:
     from uuid import UUID
 
-    from krotray_core import billing, checkout, refunds, subscriptions
+    from krotray_core import billing, checkout, provisioning, refunds, subscriptions
 
     return {
         "start": checkout.start,
@@ -221,6 +235,7 @@ def _verbs() -> dict[str, Callable[..., object]]:
         "refund": lambda payment, kopecks: refunds.start(UUID(payment), kopecks),
         "settle_refund": lambda refund: refunds.settle(UUID(refund)),
         "expire": subscriptions.expire_due,
+        "converge": provisioning.converge,
     }
 
 

@@ -97,9 +97,13 @@ def test_who_is_online_is_seen_with_their_addresses(
     vless_url = cabinet.of_user(user.id).vless_url
     assert vless_url
     # Xray does not count 127.0.0.1.
-    with vpn(vless_url, tmp_path, mux=True, source="127.0.0.5") as client:
-        assert client.fetch(page)
+    with (
+        vpn(vless_url, tmp_path, mux=True, source="127.0.0.5") as phone,
+        vpn(vless_url, tmp_path, mux=True, source="127.0.0.6") as laptop,
+    ):
+        assert phone.fetch(page)
+        assert laptop.fetch(page)
         wait_until(lambda: provisioning.client(alone).online(), seconds=10, what="somebody to be online")
         (row,) = admin.json("servers", "online", alone.name)
-        assert (row["email"], row["devices"], row["addresses"]) == (f"user_{user.id}", 1, "127.0.0.5")
+        assert (row["email"], row["devices"], row["addresses"]) == (f"user_{user.id}", 2, "127.0.0.5, 127.0.0.6")
     admin.fails("servers", "online", "Nowhere")
