@@ -70,10 +70,14 @@ class Chaos:
         seeds = [self.drawn.random() for _ in range(PEOPLE_AT_ONCE)]
         with ThreadPoolExecutor(PEOPLE_AT_ONCE) as pool:
             lives = [pool.submit(self._lives, random.Random(seed)) for seed in seeds]  # noqa: S311
-            self._breaks(time.monotonic() + seconds)
-            self._over.set()
+            try:
+                self._breaks(time.monotonic() + seconds)
+            finally:
+                self._over.set()
             for life in lives:
                 life.result()
+        for node in self.world.nodes:  # whose evacuation was cut short by an outage
+            moving.drain(node.name, on=False)
 
     def stop(self) -> None:
         """Ends the service."""
