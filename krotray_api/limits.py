@@ -166,9 +166,11 @@ class Counters(Storage):
         threading.Thread(target=self._await, name="limits", daemon=True).start()
 
     def _await(self) -> None:
-        time.sleep(PROBE_SECONDS)  # until every call that was on the way has noticed too
-        while not self._counts():
+        # Redis tells nobody that it is back. The first pause lets every call that was on the way notice the outage too.
+        while True:
             time.sleep(PROBE_SECONDS)
+            if self._counts():
+                break
         self._memory.reset()
         self._away = False
         log.info("Redis is back: limits are counted there again")

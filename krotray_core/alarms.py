@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from krotray_core import clock, notices, settings
@@ -48,7 +48,7 @@ def _server(session: Session, server: Server, now: datetime) -> None:
         data = {"name": server.name, "error": server.last_error or ""}
         notices.tell_admins(session, kind="server_down", key=f"server_down:{key}", data=data, now=now)
         return
-    told = exists().where(Notice.kind == "server_down", Notice.key.startswith(f"server_down:{server.id}:"))
-    if session.scalar(select(told)):
+    about_it = or_(*(Notice.key.startswith(f"{kind}:{server.id}:") for kind in ("server_down", "server_up")))
+    if session.scalar(select(Notice.kind).where(about_it).order_by(Notice.id.desc()).limit(1)) == "server_down":
         data = {"name": server.name}
         notices.tell_admins(session, kind="server_up", key=f"server_up:{key}", data=data, now=now)

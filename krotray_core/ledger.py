@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, insert, literal, select
@@ -37,17 +38,14 @@ def payment(
     """The payment is now in the state that its row says; `kopecks` came in (or, below zero, went back)."""
     _write(
         session,
-        Entry(
-            at=now,
-            actor=_actor.get(),
-            subject="payment",
-            event=event,
-            user_id=row.user_id,
-            payment_id=row.id,
-            status=row.status,
-            kopecks=kopecks,
-            note=note,
-        ),
+        now,
+        subject="payment",
+        event=event,
+        user_id=row.user_id,
+        payment_id=row.id,
+        status=row.status,
+        kopecks=kopecks,
+        note=note,
     )
 
 
@@ -55,18 +53,15 @@ def refund(session: Session, row: Refund, user_id: int, event: str, now: datetim
     """The refund is now in the state that its row says."""
     _write(
         session,
-        Entry(
-            at=now,
-            actor=_actor.get(),
-            subject="refund",
-            event=event,
-            user_id=user_id,
-            payment_id=row.payment_id,
-            refund_id=row.id,
-            status=row.status,
-            kopecks=-row.amount_kopecks if row.status == "succeeded" else 0,
-            note=note,
-        ),
+        now,
+        subject="refund",
+        event=event,
+        user_id=user_id,
+        payment_id=row.payment_id,
+        refund_id=row.id,
+        status=row.status,
+        kopecks=-row.amount_kopecks if row.status == "succeeded" else 0,
+        note=note,
     )
 
 
@@ -88,21 +83,18 @@ def subscription(
     """
     _write(
         session,
-        Entry(
-            at=now,
-            actor=_actor.get(),
-            subject="subscription",
-            event=event,
-            user_id=row.user_id,
-            payment_id=payment_id,
-            refund_id=refund_id,
-            subscription_id=row.id,
-            status=row.status,
-            ended_at=ended_at,
-            starts_at=starts_at or ended_at,
-            ends_at=row.expires_at,
-            note=note,
-        ),
+        now,
+        subject="subscription",
+        event=event,
+        user_id=row.user_id,
+        payment_id=payment_id,
+        refund_id=refund_id,
+        subscription_id=row.id,
+        status=row.status,
+        ended_at=ended_at,
+        starts_at=starts_at or ended_at,
+        ends_at=row.expires_at,
+        note=note,
     )
 
 
@@ -122,9 +114,9 @@ def adopt_subscription(session: Session, row: Subscription, reason: str, now: da
     subscription(session, row, "adopted", now, ended_at=ended_at, starts_at=row.expires_at, note=reason)
 
 
-def _write(session: Session, line: Entry) -> None:
+def _write(session: Session, now: datetime, **line: Any) -> None:
     session.flush()  # what the line is about comes first
-    session.add(line)
+    session.add(Entry(at=now, actor=_actor.get(), **line))
     session.flush()  # and the next change after it
 
 

@@ -17,6 +17,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import InstrumentedAttribute
 
 from krotray_core import billing, clock, leases, money, notices, refunds, settings, yookassa
 from krotray_core.db import transaction
@@ -32,7 +33,6 @@ RUN = timedelta(minutes=30)
 # Each run looks that much further back: what was on its way yesterday has arrived today.
 OVERLAP = timedelta(days=2)
 MOST_LINES = 30
-
 
 _Item = TypeVar("_Item", Found, FoundRefund)
 
@@ -245,32 +245,25 @@ def _tried(report: Report) -> Iterator[None]:
 
 def _look_for_the_rest(report: Report, listed: set[str]) -> None:
     """Ours that YooKassa's list does not hold: made at its edge, or not there at all."""
-    with transaction() as session:
-        payments, back = (
-            session.execute(
-                select(kind.id, kind.external_id, kind.status, kind.amount_kopecks).where(
-                    kind.created_at >= report.since, kind.created_at < report.until, kind.external_id.is_not(None)
-                )
+
+    def look_for(kind: type[Payment | Refund], whose: InstrumentedAttribute[UUID], look: Callable[[str], None]) -> None:
+        window = (kind.created_at >= report.since, kind.created_at < report.until, kind.external_id.is_not(None))
+        with transaction() as session:
+            ours = session.execute(
+                select(kind.external_id, whose, kind.status, kind.amount_kopecks).where(*window)
             ).all()
-            for kind in (Payment, Refund)
-        )
-    for payment_id, external_id, status, kopecks in payments:
-        if external_id and external_id not in listed:
+        for external_id, payment_id, status, kopecks in ours:
+            if external_id is None or external_id in listed:
+                continue
             with _tried(report):
                 try:
-                    _compare_payment(report, yookassa.fetch(external_id))
+                    look(external_id)
                 except GatewayNotFound:
-                    ours = f"{status} {money.to_text(kopecks)}"
-                    report.differences.append(Difference("unknown there", external_id, payment_id, ours, "—"))
-    for refund_id, external_id, status, kopecks in back:
-        if external_id and external_id not in listed:
-            with _tried(report):
-                try:
-                    _compare_refund(report, yookassa.fetch_refund(external_id))
-                except GatewayNotFound:
-                    ours = f"refund {status} {money.to_text(kopecks)}"
-                    payment_id = refunds.find(refund_id).payment_id
-                    report.differences.append(Difference("unknown there", external_id, payment_id, ours, "—"))
+                    what = f"{kind.__name__.lower()} {status} {money.to_text(kopecks)}"
+                    report.differences.append(Difference("unknown there", external_id, payment_id, what, "—"))
+
+    look_for(Payment, Payment.id, lambda one: _compare_payment(report, yookassa.fetch(one)))
+    look_for(Refund, Refund.payment_id, lambda one: _compare_refund(report, yookassa.fetch_refund(one)))
 
 
 def _state(payment: Payment) -> str:

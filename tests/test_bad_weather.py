@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,8 @@ from sandbox.world import World
 PERIODS = {"SETTLE_SWEEP_SECONDS": "2", "REPAIR_SECONDS": "2", "WATCH_SECONDS": "10", "EXPIRY_SWEEP_SECONDS": "2"}
 # From the moment at which what was away is back, until somebody who pays has the key.
 BACK_SECONDS = 40
+# What a worker says when its broker has gone.
+LOST = "Connection to broker lost"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def pays(world: World) -> Person:
 @pytest.mark.parametrize("how", ["killed", "frozen", "emptied"])
 def test_who_pays_while_redis_is_away_has_the_key_soon_after(own_world: World, service: Service, how: str) -> None:
     assert service
-    redis = own_world.redis
+    redis, before = own_world.redis, len(service.process.log.read_text(errors="replace"))
     if how == "killed":
         redis.process.kill()
     elif how == "frozen":
@@ -61,7 +62,12 @@ def test_who_pays_while_redis_is_away_has_the_key_soon_after(own_world: World, s
     ready = requests.get(f"{own_world.web_url}/readyz", timeout=10)
     if how != "emptied":
         assert (ready.status_code, ready.json()["missing"]) == (503, ["broker"])
-    time.sleep(3)  # long enough for every connection of the workers to notice
+    if how != "emptied":
+        wait_until(
+            lambda: LOST in service.process.log.read_text(errors="replace")[before:],
+            seconds=20,
+            what="a worker to notice",
+        )
     if how == "killed":
         redis.start()
     elif how == "frozen":
