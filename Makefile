@@ -50,8 +50,8 @@ storm: $(READY)  ## an hour of 2,000 people with every fault on, in minutes
 	@STORM_PEOPLE=$${STORM_PEOPLE:-2000} $(BIN)/python -m pytest -s tests/test_storm.py
 
 .PHONY: chaos
-chaos: $(READY)  ## minutes of breakdowns under load; prints the seed (CHAOS_SECONDS, CHAOS_SEED)
-	@CHAOS_SECONDS=$${CHAOS_SECONDS:-120} $(BIN)/python -m pytest -s tests/test_chaos.py
+chaos: $(READY)  ## minutes of breakdowns under load; prints the seed (CHAOS_SECONDS, CHAOS_SIMULATED, CHAOS_SEED)
+	@CHAOS_SECONDS=$${CHAOS_SECONDS:-120} CHAOS_SIMULATED=$${CHAOS_SIMULATED:-26} $(BIN)/python -m pytest -s tests/test_chaos.py
 
 .PHONY: format
 format: $(READY)  ## put the code into the house's form

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sandbox.parts import Postgres, Redis, XrayNode
 from sandbox.process import PartFailed, Process, free_port, listening
+from sandbox.simulated_xray import SimulatedXray
 
 ROOT = Path(__file__).parent.parent
 SHOP_ID = "100500"
@@ -43,6 +44,7 @@ class World:
             self.redis = Redis(self.logs / "redis.log")
             self._stops.append(self.redis.stop)
             self.nodes: list[XrayNode] = []
+            self.simulated: list[SimulatedXray] = []
             for name in ("Amsterdam", "Helsinki"):
                 say(f"Xray {name}")
                 self.add_node(name)
@@ -89,6 +91,15 @@ class World:
             with_blackhole=with_blackhole,
         )
         self.nodes.append(node)
+        self._stops.append(node.stop)
+        return node
+
+    def add_simulated(self, name: str) -> SimulatedXray:
+        """One more server that answers as Xray does, with no VPN behind it."""
+        node = SimulatedXray(
+            name, self.logs, grpc_port=self.port(f"{name} gRPC"), vless_port=self.port(f"{name} VLESS")
+        )
+        self.simulated.append(node)
         self._stops.append(node.stop)
         return node
 

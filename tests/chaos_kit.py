@@ -18,8 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from krotray_core import clock, moving, subscriptions
 from krotray_core.errors import KrotRayError
+from sandbox.parts import XrayNode
 from sandbox.person import Person
 from sandbox.process import PartFailed, Process
+from sandbox.simulated_xray import SimulatedXray
 from sandbox.world import ROOT, World
 
 PEOPLE_AT_ONCE = 4
@@ -49,6 +51,7 @@ class Chaos:
 
     def __init__(self, world: World, environment: dict[str, str], people: int, seed: int) -> None:
         self.world, self._environment = world, environment
+        self._fleet: list[XrayNode | SimulatedXray] = [*world.nodes, *world.simulated]
         self.drawn = random.Random(seed)  # noqa: S311 - plays, keeps no secrets
         self.people = [Person(world) for _ in range(people)]
         self.did: Counter[str] = Counter()
@@ -76,7 +79,7 @@ class Chaos:
                 self._over.set()
             for life in lives:
                 life.result()
-        for node in self.world.nodes:  # whose evacuation was cut short by an outage
+        for node in self._fleet:  # whose evacuation was cut short by an outage
             moving.drain(node.name, on=False)
 
     def stop(self) -> None:
@@ -95,7 +98,8 @@ class Chaos:
                 deed(person, drawn)
                 self.did[deed.__name__.strip("_")] += 1
             except (KrotRayError, SQLAlchemyError, requests.RequestException, PartFailed) as error:
-                self.did[f"{deed.__name__.strip('_')}: {type(error).__name__}"] += 1
+                status = f" {error.response.status_code}" if isinstance(error, requests.HTTPError) else ""
+                self.did[f"{deed.__name__.strip('_')}: {type(error).__name__}{status}"] += 1
 
     def _buys(self, person: Person, drawn: random.Random) -> None:
         payment = person.buy(drawn.choice(("1m", "3m")), drawn.choice(("card", "sbp")))
@@ -115,7 +119,7 @@ class Chaos:
         subscriptions.grant(person.telegram_id, drawn.randrange(1, 5))
 
     def _moves(self, _person: Person, drawn: random.Random) -> None:
-        name = drawn.choice(self.world.nodes).name
+        name = drawn.choice(self._fleet).name
         moving.evacuate(name)
         moving.step()
         if drawn.random() < 0.5:
@@ -137,7 +141,7 @@ class Chaos:
             self.did[what.__name__.strip("_")] += 1
 
     def _xray_dies(self, drawn: random.Random) -> None:
-        node = drawn.choice(self.world.nodes)
+        node = drawn.choice(self._fleet)
         node.crash()
         time.sleep(drawn.choice((0.0, 0.5, 2.0)))
         node.start()

@@ -24,6 +24,7 @@ from krotray_core.xray.client import XrayClient
 from sandbox.parts import XrayNode
 from sandbox.person import Person
 from sandbox.process import free_port, wait_until
+from sandbox.simulated_xray import SimulatedXray
 from sandbox.world import ROOT, World
 from tests import pages
 
@@ -158,7 +159,7 @@ def user(fresh: World) -> User:
     return new_user()
 
 
-def add_server(node: XrayNode, *, max_users: int = 1000) -> Server:
+def add_server(node: XrayNode | SimulatedXray, *, max_users: int = 1000) -> Server:
     """Adds one of the world's servers."""
     return servers.add(
         name=node.name,
