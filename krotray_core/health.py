@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -26,7 +26,7 @@ AT_ONCE = 32
 OURS = re.compile(r"user_[0-9]+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Watched:
     """Servers that want a converge (restarted, or back after an outage), and whether any has come up or gone down."""
 
@@ -34,19 +34,25 @@ class Watched:
     changed: bool
 
 
-def watch() -> Watched:
-    """Looks at all servers at once. A restarted Xray has forgotten everybody, so all its wanted seats become dirty."""
+def watch(wants_converge: Callable[[int], object] = lambda _server_id: None) -> Watched:
+    """Looks at all servers at once. A restarted Xray has forgotten everybody, so all its wanted seats become dirty.
+
+    Calls `wants_converge` with a server's id as soon as that is known of it: one that does not answer delays no other.
+    """
     with transaction() as session:
         servers = session.scalars(select(Server).order_by(Server.id)).all()
+    seen = Watched(set(), changed=False)
     if not servers:
-        return Watched(set(), changed=False)
+        return seen
     with ThreadPoolExecutor(min(AT_ONCE, len(servers)), thread_name_prefix="watch") as pool:
-        answers = list(pool.map(_ask, servers))
-    notes = [(server.id, _note(server.id, answer)) for server, answer in zip(servers, answers, strict=True)]
-    return Watched(
-        servers={server_id for server_id, note in notes if note is _Note.SEND_AGAIN},
-        changed=any(note is not _Note.AS_BEFORE for _, note in notes),
-    )
+        asked = {pool.submit(_ask, server): server.id for server in servers}
+        for answer in as_completed(asked):
+            note = _note(asked[answer], answer.result())
+            seen.changed |= note is not _Note.AS_BEFORE
+            if note is _Note.SEND_AGAIN:
+                seen.servers.add(asked[answer])
+                wants_converge(asked[answer])
+    return seen
 
 
 def look(server: Server) -> bool:

@@ -54,9 +54,7 @@ def repair() -> None:
 @celery.task(max_retries=0)
 def watch() -> None:
     """Looks whether each Xray is up and remembers its users."""
-    seen = health.watch()
-    converge_all(seen.servers)
-    if seen.changed:
+    if health.watch(converge.enqueue).changed:
         seat_waiting()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -13,8 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+TIED = [sys.executable, "-I", "-S", str(Path(__file__).with_name("tied.py"))]
 
 
 class PartFailed(RuntimeError):
@@ -60,27 +58,15 @@ class Process:
     ) -> None:
         self.name, self.log, self.stop_signal = name, log, stop_signal
         log.parent.mkdir(parents=True, exist_ok=True)
-        parent = os.getpid()
-
-        def tie_to_parent() -> None:
-            if _libc:
-                _libc.prctl(PR_SET_PDEATHSIG, stop_signal)
-                if os.getppid() != parent:  # it died before the line above
-                    os._exit(1)
-
         with log.open("ab") as output:
             self._popen = subprocess.Popen(  # noqa: S603 - our own command lines
-                list(command),
+                [*TIED, str(int(stop_signal)), str(os.getpid()), user or "", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=dict(env) if env is not None else None,
                 cwd=cwd,
-                user=user,
-                group=user,
-                extra_groups=[] if user else None,
                 start_new_session=True,  # Ctrl-C in a terminal is for us; we stop the children in order
-                preexec_fn=tie_to_parent,  # noqa: PLW1509 - no threads hold locks when parts are started
             )
 
     @property
