@@ -79,7 +79,7 @@ def undo(name: str) -> Moved:
         ids = session.scalars(taken).all()
     moves = [_move(subscription_id, clock.now(), to=server.id) for subscription_id in ids]
     back = [servers for servers in moves if servers]
-    return Moved(len(back), len(ids) - len(back), frozenset().union(*back))
+    return Moved(len(back), moves.count(None), frozenset().union(*back))
 
 
 def step() -> Moved:
@@ -94,9 +94,9 @@ def step() -> Moved:
         moved = 0
         for subscription_id in ids:
             touched = _move(subscription_id, clock.now(), away_from=source.id)
-            if not touched:
-                break  # no room anywhere
-            moved += 1
+            if touched is None:
+                break
+            moved += bool(touched)
             servers |= touched
         if moved:
             log.info("moved %d people away from %s", moved, source.name)
@@ -121,8 +121,13 @@ def _to_be_emptied(session: Session) -> ColumnElement[bool]:
     return asked | too_long
 
 
-def _move(subscription_id: int, now: datetime, *, away_from: int | None = None, to: int | None = None) -> set[int]:
-    """Moves one person. Returns the servers that must hear of it; none when there is no room, or nothing to move any more."""
+def _move(
+    subscription_id: int, now: datetime, *, away_from: int | None = None, to: int | None = None
+) -> set[int] | None:
+    """Moves one person. Returns the servers that must hear of it: none of them when there was nothing to move any more, and
+
+    None when there is no room for them.
+    """
     with transaction() as session:
         subscription = session.get(Subscription, subscription_id, with_for_update=True)
         # Its number alone: a seat that this session has read would not see what `release` does to it.
@@ -133,7 +138,7 @@ def _move(subscription_id: int, now: datetime, *, away_from: int | None = None, 
             touched = placement.move(session, subscription, now, only=to)
             if subscription.waiting_since or len(touched) < 2:
                 attempt.rollback()
-                return set()
+                return None
         _tell(session, subscription, now)
         return touched
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
@@ -131,6 +132,23 @@ def test_who_finds_no_room_stays_until_there_is(fresh: World, fleet: list[Server
     access.repair.run()
     assert seats() == {away.name: 0, stays.name: 6}
     assert fresh
+
+
+def test_somebody_who_leaves_meanwhile_holds_up_nobody(fleet: list[Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    users = people(8)
+    away = fleet[0]
+    leaves = next(user for user in users if f"user_{user.id}" in held(away, users))
+    move = moving._move
+
+    def first_somebody_leaves(subscription_id: int, *args: Any, **options: Any) -> set[int] | None:
+        monkeypatch.setattr(moving, "_move", move)
+        subscriptions.revoke(leaves.telegram_id)
+        return move(subscription_id, *args, **options)
+
+    monkeypatch.setattr(moving, "_move", first_somebody_leaves)
+    moving.evacuate(away.name)
+    moved = moving.step()
+    assert (moved.people, moved.left) == (3, 0)
 
 
 def test_two_at_once_move_everybody_once(fleet: list[Server]) -> None:

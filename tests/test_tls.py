@@ -268,7 +268,7 @@ def test_the_first_server_takes_its_tls_from_nowhere_else(admin: Admin, option: 
 
 def test_half_a_pair_and_missing_files_add_nothing(admin: Admin, ours: Authority) -> None:
     ca = f"--tls-ca={ours.ca}"
-    assert "belong together" in str(admin.run(*MAIN, free_port(), ca, f"--tls-cert={ours.tls().cert}").stderr)
+    assert "go together" in admin.misused(*MAIN, free_port(), ca, f"--tls-cert={ours.tls().cert}")
     assert "No such file" in admin.fails(*MAIN, free_port(), f"--tls-ca={ours.ca}.gone")
     assert servers.everyone() == []
 

@@ -72,6 +72,8 @@ def add(  # noqa: PLR0917 - click hands over one argument an option
             raise click.UsageError("needed: --name, --host, --grpc-port and --max-users (or --from-env)")
         if (tls_cert or tls_key) and not tls_ca:
             raise click.UsageError("--tls-cert and --tls-key go with --tls-ca")
+        if bool(tls_cert) != bool(tls_key):
+            raise click.UsageError("--tls-cert and --tls-key go together")
         new = True
         server = servers.add(
             name=name,
