@@ -32,6 +32,8 @@ TABLES = {
     "ledger",
     "notices",
     "marks",
+    "broadcasts",
+    "bot_accounts",
 }
 
 # What PostgreSQL itself says about everything in a schema, in words that can be compared.

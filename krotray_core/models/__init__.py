@@ -6,10 +6,12 @@ The database itself keeps the promises that money and access rest on: see every 
 from krotray_core.db import Base
 from krotray_core.models.access import Lease, Mark, Seat, Server, Subscription
 from krotray_core.models.money import Entry, Payment, Plan, Refund
-from krotray_core.models.people import Notice, User
+from krotray_core.models.people import BotAccount, Broadcast, Notice, User
 
 __all__ = [
     "Base",
+    "BotAccount",
+    "Broadcast",
     "Entry",
     "Lease",
     "Mark",
