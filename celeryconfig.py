@@ -62,6 +62,9 @@ beat_schedule = {
     # Asked more often than it is done: a beat that was away for an hour must not cost a day.
     "compare payments with YooKassa": _every("money.reconcile", min(_s.reconcile_seconds, 1800)),
     "repair dirty seats": _every("access.repair", _s.repair_seconds),
+    "seat who waits": _every("access.place", _s.repair_seconds),
+    "go on with evacuations": _every("access.evacuate", _s.repair_seconds),
+    "warn the admins": _every("access.warn", _s.repair_seconds),
     "watch the servers": _every("access.watch", _s.watch_seconds),
     "audit the servers": _every("access.audit_all", _s.audit_seconds),
     "tell what there is to tell": _every("notices.send_due", _s.notices_seconds),

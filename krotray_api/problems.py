@@ -6,7 +6,7 @@ import logging
 from http import HTTPStatus
 
 from flask import Flask, Response, json, request
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
@@ -53,6 +53,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(errors.KrotRayError, _ours)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(OperationalError, _database)
+    app.register_error_handler(InterfaceError, _database)
     app.register_error_handler(PoolTimeout, _database)
     app.register_error_handler(Exception, _unforeseen)
 
@@ -88,7 +89,7 @@ def _http(error: HTTPException) -> Response:
     return answer
 
 
-def _database(error: OperationalError | PoolTimeout) -> Response:
+def _database(error: OperationalError | InterfaceError | PoolTimeout) -> Response:
     log.error("%s %s: no database: %s", request.method, request.path, type(error).__name__)
     answer = problem(503, "database_unavailable", _OUTSIDE[HTTPStatus.SERVICE_UNAVAILABLE])
     answer.headers["Retry-After"] = "5"

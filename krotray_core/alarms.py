@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from krotray_core import clock, notices, settings
 from krotray_core.db import transaction
-from krotray_core.models import Notice, Server, Subscription
+from krotray_core.models import Mark, Notice, Server, Subscription
 
-# Told once a day, for it takes an admin a while to add a server.
 FULL = 0.9
 # One that is away for a moment is nobody's alarm.
 DOWN_FOR = timedelta(seconds=30)
@@ -30,16 +31,25 @@ def look() -> None:
 
 
 def _fleet(session: Session, now: datetime) -> None:
-    today = now.date().isoformat()
     places = select(func.coalesce(func.sum(Server.active_users), 0), func.coalesce(func.sum(Server.max_users), 0))
     taken, room = session.execute(places.where(Server.enabled, ~Server.draining, Server.is_up.is_(True))).one()
-    if room and taken >= FULL * int(room):
-        data = {"taken": int(taken), "room": int(room)}
-        notices.tell_admins(session, kind="fleet_full", key=f"fleet_full:{today}", data=data, now=now)
-    people = session.scalar(select(func.count()).where(Subscription.waiting_since.is_not(None)))
-    if people:
-        data = {"people": people}
-        notices.tell_admins(session, kind="people_wait", key=f"people_wait:{today}", data=data, now=now)
+    full = bool(room and taken >= FULL * int(room))
+    _tell(session, "fleet_full", full, {"taken": int(taken), "room": int(room)}, now)
+    people = session.scalar(select(func.count()).where(Subscription.waiting_since.is_not(None))) or 0
+    _tell(session, "people_wait", bool(people), {"people": people}, now)
+
+
+def _tell(session: Session, kind: str, wrong: bool, data: dict[str, Any], now: datetime) -> None:
+    """Tells of it when it begins and once a day while it lasts; when it has ended and begins anew, again."""
+    name = f"alarm:{kind}"
+    if not wrong:
+        session.execute(delete(Mark).where(Mark.name == name))
+        return
+    began = insert(Mark).values(name=name, at=now).on_conflict_do_nothing(index_elements=[Mark.name])
+    session.execute(began)
+    since = session.scalars(select(Mark.at).where(Mark.name == name)).one()
+    day = (now - since).days
+    notices.tell_admins(session, kind=kind, key=f"{kind}:{since.isoformat()}:{day}", data=data, now=now)
 
 
 def _server(session: Session, server: Server, now: datetime) -> None:

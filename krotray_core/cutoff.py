@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnExpressionArgument, or_, select, update
 
 from krotray_core import clock
 from krotray_core.db import transaction
@@ -18,10 +18,16 @@ from krotray_core.xray.client import XrayClient
 
 # Longer than a write can take with the deadlines of its four calls used up.
 LEASE = timedelta(seconds=20)
-# By the end of a day the connections from before a removal are gone.
+# A day after the server has heard of a removal the connections from before it are gone.
 KEPT = timedelta(days=1)
 # Of more than that the latest: replacing a rule of 10,000 takes Xray 9 ms, and a message has to fit it.
 MOST = 20_000
+
+
+def belongs(server_id: int) -> tuple[ColumnExpressionArgument[bool], ...]:
+    """Which seats belong into this server's rule: given back, and not confirmed yet or only lately."""
+    lately = Seat.gone_at.is_(None) | (Seat.gone_at > clock.now() - KEPT)
+    return Seat.server_id == server_id, ~Seat.wanted, lately
 
 
 def rewrite(server_id: int, xray: XrayClient) -> XrayError | XrayUnavailable | None:
@@ -54,7 +60,5 @@ def _lease(server_id: int) -> datetime | None:
 
 def _emails(server_id: int) -> list[str]:
     with transaction() as session:
-        lately = select(Seat.email).where(
-            Seat.server_id == server_id, ~Seat.wanted, Seat.removed_at > clock.now() - KEPT
-        )
+        lately = select(Seat.email).where(*belongs(server_id))
         return list(session.scalars(lately.order_by(Seat.removed_at.desc()).limit(MOST)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from functools import cache
@@ -13,9 +13,11 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, Engine, MetaData, Text, Uuid, create_engine, event
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from krotray_core import clock, settings
+from krotray_core.errors import SettingsError
 
 _inside: ContextVar[bool] = ContextVar("inside a transaction", default=False)
 
@@ -70,12 +72,20 @@ def engine() -> Engine:
 
 
 def _compare_clocks(connection: Any, _record: object) -> None:
-    asked = clock.local()
+    asked = clock.steady()
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (moment,) = cursor.fetchone()
     connection.rollback()  # it began a transaction
-    clock.compare(asked, moment, clock.local())
+    clock.compare(asked, moment, clock.steady())
+
+
+def _first_comparison() -> None:
+    with suppress(SQLAlchemyError, SettingsError):
+        engine().connect().close()
+
+
+clock.ask_with(_first_comparison)
 
 
 def _forget_after_fork() -> None:

@@ -7,14 +7,16 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, func, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, false, func, select, text, true, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from krotray_core import clock, cutoff, links, provisioning
+from krotray_core import cutoff, links, provisioning
 from krotray_core.db import transaction
 from krotray_core.errors import XrayError, XrayServiceMissing, XrayUnavailable
 from krotray_core.models import Seat, Server
@@ -23,15 +25,22 @@ from krotray_core.xray.client import Account, Remove
 log = logging.getLogger(__name__)
 
 AT_ONCE = 32
+# A row that is held for longer is left for the next look.
+LOCK_SECONDS = 1
 OURS = re.compile(r"user_[0-9]+", re.ASCII)
 
 
 @dataclass(slots=True)
 class Watched:
-    """Servers that want a converge (restarted, or back after an outage), and whether any has come up or gone down."""
+    """What a look at all servers has found.
 
-    servers: set[int]
-    changed: bool
+    `servers` want a converge: they have restarted, or are back after an outage. `doubtful` ones want an audit: they hold fewer
+    users than they have confirmed. `changed`: one has come up or gone down.
+    """
+
+    servers: set[int] = field(default_factory=set)
+    doubtful: set[int] = field(default_factory=set)
+    changed: bool = False
 
 
 def watch(wants_converge: Callable[[int], object] = lambda _server_id: None) -> Watched:
@@ -41,17 +50,24 @@ def watch(wants_converge: Callable[[int], object] = lambda _server_id: None) -> 
     """
     with transaction() as session:
         servers = session.scalars(select(Server).order_by(Server.id)).all()
-    seen = Watched(set(), changed=False)
+    seen = Watched()
     if not servers:
         return seen
     with ThreadPoolExecutor(min(AT_ONCE, len(servers)), thread_name_prefix="watch") as pool:
-        asked = {pool.submit(_ask, server): server.id for server in servers}
+        asked = {pool.submit(_ask, server): server for server in servers}
         for answer in as_completed(asked):
-            note = _note(asked[answer], answer.result())
-            seen.changed |= note is not _Note.AS_BEFORE
-            if note is _Note.SEND_AGAIN:
-                seen.servers.add(asked[answer])
-                wants_converge(asked[answer])
+            server = asked[answer]
+            try:
+                note = _note(server.id, answer.result())
+            except SQLAlchemyError as error:  # a row that somebody holds, a server removed meanwhile: the others go on
+                log.warning("what %s answered could not be noted: %s", server.name, type(error).__name__)
+                continue
+            seen.changed |= note in (_Note.BACK, _Note.DOWN)
+            if note in (_Note.BACK, _Note.RESTARTED):
+                seen.servers.add(server.id)
+                wants_converge(server.id)
+            elif note is _Note.DOUBTFUL:
+                seen.doubtful.add(server.id)
     return seen
 
 
@@ -64,16 +80,19 @@ def look(server: Server) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """The server answers. Whole seconds since its Xray started (None where it has no StatsService), asked at `asked`."""
+    """The server answers. Whole seconds since its Xray started (None where it has no StatsService), and how many users it holds."""
 
     uptime: int | None
+    users: int
     asked: float
 
 
 class _Note(Enum):
     AS_BEFORE = auto()
     DOWN = auto()
-    SEND_AGAIN = auto()
+    BACK = auto()
+    RESTARTED = auto()
+    DOUBTFUL = auto()
 
 
 Answer = Up | XrayError | XrayUnavailable
@@ -83,48 +102,63 @@ def _ask(server: Server) -> Answer:
     asked = time.monotonic()
     try:
         xray = provisioning.client(server)
-        xray.count()  # a server without our inbound is as good as down
-        return Up(xray.uptime(), asked)
-    except XrayServiceMissing:  # then only the audits notice a restart
-        return Up(None, asked)
+        users = xray.count()  # a server without our inbound, or whose API does not offer it, is as good as down
+        try:
+            return Up(xray.uptime(), users, asked)
+        except XrayServiceMissing:
+            return Up(None, users, asked)
     except (XrayError, XrayUnavailable) as error:
         return error
 
 
 def _note(server_id: int, answer: Answer) -> _Note:
-    """Stores what a server said. Moments come from the database's clock alone; seats are locked before their server."""
+    """Stores what a server said. Moments come from the database's clock alone."""
     with transaction() as session:
+        session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
         server = session.get(Server, server_id)
         if server is None:
             return _Note.AS_BEFORE
         now = session.scalars(select(func.now())).one()
         if not isinstance(answer, Up):
-            was_up = server.is_up is not False
-            if was_up:
-                log.error("server %s does not answer: %s", server.name, answer)
-            if server.is_up is not False:
-                server.state_since = now
-            server.is_up, server.checked_at, server.last_error = False, now, str(answer)[:500]
-            return _Note.DOWN if was_up else _Note.AS_BEFORE
-        restarted = _has_restarted(server, answer, now)
+            return _is_down(server, answer, now)
+        restarted, back = _has_restarted(server, answer, now), not server.is_up
+        if restarted or back:
+            # All that changes is locked at once, in the order that everybody keeps to, and before the server.
+            again = Seat.wanted | (Seat.id == _last_removed(server_id)) if restarted else false()
+            ids = _locked(session, server_id, again | Seat.paused_until.is_not(None))
+            _change(session, ids, again, generation=Seat.generation + 1)
+            # What the server refused while something was wrong with it (its inbound was missing, say) is tried again at once.
+            _change(session, ids, Seat.paused_until.is_not(None), paused_until=None)
         if restarted:
             log.warning("server %s has restarted: its users are sent again", server.name)
-            soil(session, server_id, Seat.wanted | (Seat.id == _last_removed(server_id)))
-        back = not server.is_up
         if back:
             server.state_since = now
-            _end_pauses(session, server_id)
         server.is_up, server.checked_at, server.last_error = True, now, None
         if answer.uptime is not None:
             server.started_at = now - timedelta(seconds=answer.uptime)
-        return _Note.SEND_AGAIN if back or restarted else _Note.AS_BEFORE
+        if back or restarted:
+            return _Note.BACK if back else _Note.RESTARTED
+        return _Note.DOUBTFUL if answer.users < _confirmed(session, server_id) else _Note.AS_BEFORE
+
+
+def _is_down(server: Server, answer: Exception, now: datetime) -> _Note:
+    was_up = server.is_up is not False
+    if was_up:
+        log.error("server %s does not answer: %s", server.name, answer)
+        server.state_since = now
+    server.is_up, server.checked_at, server.last_error = False, now, str(answer)[:500]
+    return _Note.DOWN if was_up else _Note.AS_BEFORE
+
+
+def _confirmed(session: Session, server_id: int) -> int:
+    """How many users the server has said it holds. It may have restarted twice in a moment, which its uptime does not show."""
+    confirmed = select(func.count()).where(Seat.server_id == server_id, Seat.wanted, ~Seat.dirty)
+    return session.scalar(confirmed) or 0
 
 
 def _last_removed(server_id: int) -> ScalarSelect[int]:
     """The seat that was given back last: to send it again makes the cut-off rule whole again, which a restart has emptied."""
-    removed = select(Seat.id).where(
-        Seat.server_id == server_id, ~Seat.wanted, Seat.removed_at > clock.now() - cutoff.KEPT
-    )
+    removed = select(Seat.id).where(*cutoff.belongs(server_id))
     return removed.order_by(Seat.removed_at.desc()).limit(1).scalar_subquery()
 
 
@@ -139,22 +173,19 @@ def _has_restarted(server: Server, answer: Up, now: datetime) -> bool:
 def soil(session: Session, server_id: int, which: ColumnElement[bool]) -> int:
     """Makes these seats of a server dirty, so that the next converge sends them again. Returns how many."""
     ids = _locked(session, server_id, which)
-    again = update(Seat).where(Seat.id.in_(ids)).values(generation=Seat.generation + 1)
-    session.execute(again, execution_options={"synchronize_session": False})
+    _change(session, ids, true(), generation=Seat.generation + 1)
     return len(ids)
-
-
-def _end_pauses(session: Session, server_id: int) -> None:
-    """What the server refused while something was wrong with it (its inbound was missing, say) is tried again at once."""
-    ids = _locked(session, server_id, Seat.paused_until.is_not(None))
-    on = update(Seat).where(Seat.id.in_(ids)).values(paused_until=None)
-    session.execute(on, execution_options={"synchronize_session": False})
 
 
 def _locked(session: Session, server_id: int, which: ColumnElement[bool]) -> Sequence[int]:
     """The ids of these seats of a server, locked in the order that everybody keeps to."""
     chosen = select(Seat.id).where(Seat.server_id == server_id, which).order_by(Seat.id)
     return session.scalars(chosen.with_for_update()).all()
+
+
+def _change(session: Session, ids: Sequence[int], which: ColumnElement[bool], **values: Any) -> None:
+    changed = update(Seat).where(Seat.id.in_(ids), which).values(**values)
+    session.execute(changed, execution_options={"synchronize_session": False})
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +222,16 @@ def audit(server_id: int) -> Audit:
         undead = [s.email for s in settled if not s.wanted and s.email in held]
         strays = [email for email in held if email not in seats and OURS.fullmatch(email)]
         soil(session, server_id, Seat.email.in_(missing + wrong + undead))
+    # A paid user whom somebody has left in the cut-off rule would be found by nothing else.
+    fault = cutoff.rewrite(server_id, xray)
+    if fault:
+        log.warning("the cut-off rule of %s could not be written: %s", server.name, fault)
     if strays:
-        xray.apply([Remove(email) for email in strays])
+        outcomes = xray.apply([Remove(email) for email in strays])
         with transaction() as session:
             # Somebody may have been given a seat here between the two looks: then they are sent again.
             soil(session, server_id, Seat.email.in_(strays))
+        strays = [email for email, outcome in zip(strays, outcomes, strict=True) if outcome is None]
     found = Audit(sorted(missing), sorted(wrong), sorted(undead + strays))
     if not found.clean:
         log.warning(

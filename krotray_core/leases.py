@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import delete, func, or_
+from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from krotray_core.db import transaction
@@ -21,6 +21,13 @@ def take(name: str, holder: str, length: timedelta) -> bool:
             where=or_(Lease.holder == holder, Lease.until < func.now()),
         )
         return session.scalar(statement.returning(Lease.name)) is not None
+
+
+def is_held(name: str) -> bool:
+    """Whether somebody has it now."""
+    with transaction() as session:
+        held = select(exists().where(Lease.name == name, Lease.until > func.now()))
+        return bool(session.scalar(held))
 
 
 def give_back(name: str, holder: str) -> None:

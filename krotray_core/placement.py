@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, Select, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -19,15 +19,19 @@ from krotray_core.db import transaction
 from krotray_core.models import Seat, Server, Subscription
 
 TRIES = 5
+# People served in one call, each in a transaction of 5 to 10 ms: no task runs into its time limit.
+AT_A_TIME = 1000
+# How often a server refuses somebody who has never got in before another one is tried.
+REFUSALS = 3
+# For that long the cut-off rule may still be needed where somebody has left.
+LATELY = timedelta(days=1)
 
 
-def take(
-    session: Session, subscription: Subscription, now: datetime, *, only: int | None = None, not_on: int | None = None
-) -> int | None:
+def take(session: Session, subscription: Subscription, now: datetime) -> int | None:
     """Sees to it that this (locked, active) subscription has a seat that opens with its present key.
 
-    Prefers the server that it was on before; takes no other than `only`; goes to `not_on` when no other has room. Returns the
-    server's id, or None when no server has room: then the subscription waits, and its days stand still until there is.
+    Prefers the server that it was on before. Returns the server's id, or None when no server has room, or others were there
+    first: then the subscription waits, and its days stand still until it is its turn.
     """
     # All its seats are locked before any server, former ones too: one of them may be taken again below.
     seats = session.scalars(
@@ -39,11 +43,8 @@ def take(
             seat.uuid, seat.paused_until = subscription.uuid, None
             seat.generation += 1
         return seat.server_id
-    if only is not None:
-        server_id = _claim(session, Server.id == only)
-    elif not_on is not None:
-        server_id = _claim_least_loaded(session, Server.id != not_on) or _claim(session, Server.id == not_on)
-    else:
+    server_id = None
+    if subscription.waiting_since or not _others_wait(session):
         server_id = _claim_former(session, subscription) or _claim_least_loaded(session)
     if server_id is None:
         subscription.waiting_since = subscription.waiting_since or now
@@ -53,6 +54,12 @@ def take(
         subscription.expires_at += now - subscription.waiting_since
         subscription.waiting_since = None
         ledger.subscription(session, subscription, "waited", now, ended_at=ended_at)
+    _seat(session, subscription, server_id)
+    return server_id
+
+
+def _seat(session: Session, subscription: Subscription, server_id: int) -> None:
+    """Sits down on a place that has been claimed; where this subscription has been before, on the same chair."""
     statement = insert(Seat).values(
         subscription_id=subscription.id,
         server_id=server_id,
@@ -66,14 +73,20 @@ def take(
             "uuid": statement.excluded.uuid,
             "wanted": True,
             "removed_at": None,
+            "gone_at": None,
+            "evacuated_at": None,
             "generation": Seat.generation + 1,
+            "observed_generation": 0,  # the server has yet to let them in, as if it were for the first time
             "paused_until": None,
             "attempts": 0,
             "last_error": None,
         },
     )
     session.execute(statement)
-    return server_id
+
+
+def _others_wait(session: Session) -> bool:
+    return bool(session.scalar(select(exists().where(Subscription.waiting_since.is_not(None)))))
 
 
 def _has_room() -> ColumnElement[bool]:
@@ -91,10 +104,9 @@ def _claim_former(session: Session, subscription: Subscription) -> int | None:
     return _claim(session, Server.id == former)
 
 
-def _claim_least_loaded(session: Session, which: ColumnElement[bool] | None = None) -> int | None:
-    among = _has_room() if which is None else _has_room() & which
+def _claim_least_loaded(session: Session) -> int | None:
     emptiest = (
-        select(Server.id, Server.active_users).where(among).order_by(Server.active_users, func.random()).limit(1)
+        select(Server.id, Server.active_users).where(_has_room()).order_by(Server.active_users, func.random()).limit(1)
     ).subquery()
     chosen = Server.id == emptiest.c.id
     unchanged = Server.active_users == emptiest.c.active_users
@@ -125,7 +137,13 @@ def release(session: Session, subscription_ids: Collection[int], now: datetime) 
     given_back = update(Seat).where(Seat.id.in_(ids))
     # From now on a rewrite of the cut-off rule may put the e-mail in, whoever causes it: an add has to take it out again.
     given_back = given_back.values(
-        wanted=False, removed_at=now, generation=Seat.generation + 1, cut_off=True, paused_until=None, attempts=0
+        wanted=False,
+        removed_at=now,
+        gone_at=None,
+        generation=Seat.generation + 1,
+        cut_off=True,
+        paused_until=None,
+        attempts=0,
     )
     rows = session.scalars(given_back.returning(Seat.server_id), execution_options={"synchronize_session": False})
     counts = Counter(rows)
@@ -139,29 +157,50 @@ def release(session: Session, subscription_ids: Collection[int], now: datetime) 
     return set(counts)
 
 
-def move(
-    session: Session, subscription: Subscription, now: datetime, *, only: int | None = None, not_on: int | None = None
-) -> set[int]:
-    """Gives the seat of this (locked, active) subscription up for another one, chosen as `take` does.
+def move(session: Session, subscription: Subscription, now: datetime, *, only: int | None = None) -> set[int] | None:
+    """Gives the seat of this (locked, active) subscription up for one on another server: `only`, or the emptiest.
 
-    Returns the servers that must hear of it, the new one among them unless nobody had room.
+    Returns the servers that must hear of it; None when there is no room elsewhere (or no seat), and then nothing has changed.
     """
-    # Two servers change here, in an order that nobody knows yet: so all are locked in theirs, after the seats.
-    mine = select(Seat.id).where(Seat.subscription_id == subscription.id).order_by(Seat.id)
-    session.execute(mine.with_for_update())
-    session.execute(select(Server.id).order_by(Server.id).with_for_update(key_share=True))
-    servers = release(session, [subscription.id], now)
-    target = take(session, subscription, now, only=only, not_on=not_on)
-    return servers if target is None else servers | {target}
+    mine = select(Seat).where(Seat.subscription_id == subscription.id).order_by(Seat.id)
+    seats = session.scalars(mine.with_for_update()).all()
+    source = next((seat.server_id for seat in seats if seat.wanted), None)
+    if source is None:
+        return None
+    for _ in range(TRIES):
+        target = session.scalar(_elsewhere(subscription, source, now, only))
+        if target is None:
+            return None
+        with session.begin_nested() as attempt:
+            # Two servers change here: both are locked first, in the one order.
+            both = select(Server.id).where(Server.id.in_((source, target))).order_by(Server.id)
+            session.execute(both.with_for_update(key_share=True))
+            if _claim(session, Server.id == target) is not None:
+                touched = release(session, [subscription.id], now)
+                _seat(session, subscription, target)
+                return touched | {target}
+            attempt.rollback()
+    return None
+
+
+def _elsewhere(subscription: Subscription, source: int, now: datetime, only: int | None) -> Select[int]:
+    """Where to move to. To where this person has left lately only as a last resort: it would let in again who was cut off there."""
+    left = exists().where(
+        Seat.server_id == Server.id, Seat.subscription_id == subscription.id, Seat.removed_at > now - LATELY
+    )
+    room = select(Server.id).where(_has_room(), Server.id != source)
+    if only is not None:
+        return room.where(Server.id == only)
+    return room.order_by(left, Server.active_users, func.random()).limit(1)
 
 
 def seat_waiting(now: datetime) -> set[int]:
     """Seats those who paid and wait, in the order in which they began to, while there is room.
 
-    Each gets a transaction of its own. Returns the ids of the servers that got somebody.
+    Each gets a transaction of its own, so many at a time; the next call goes on. Returns the servers that got somebody.
     """
     servers: set[int] = set()
-    while True:
+    for _ in range(AT_A_TIME):
         with transaction() as session:
             if not session.scalar(select(func.count()).select_from(Server).where(_has_room())):
                 return servers
@@ -178,21 +217,23 @@ def seat_waiting(now: datetime) -> set[int]:
             if server_id is None:
                 return servers
             servers.add(server_id)
+    return servers
 
 
 def rescue(now: datetime) -> set[int]:
-    """Moves those who paid and never got in, because their server went down first, to servers with room.
+    """Moves those who paid and never got in, because their server went down first or refuses them, to servers with room.
 
     Each gets a transaction of its own; who finds no room keeps the old seat. Returns the servers that must hear of it.
     """
+    refused = Seat.paused_until.is_not(None) & (Seat.attempts >= REFUSALS)
     stranded = (
         select(Subscription.id)
         .join(Seat, Seat.subscription_id == Subscription.id)
         .join(Server, Server.id == Seat.server_id)
-        .where(Seat.wanted, Seat.observed_generation == 0, Server.is_up.is_(False))
+        .where(Seat.wanted, Seat.observed_generation == 0, Server.is_up.is_(False) | refused)
     )
     with transaction() as session:
-        ids = session.scalars(stranded.order_by(Subscription.id)).all()
+        ids = session.scalars(stranded.order_by(Subscription.id).limit(AT_A_TIME)).all()
     servers: set[int] = set()
     for subscription_id in ids:
         with transaction() as session:
@@ -201,11 +242,8 @@ def rescue(now: datetime) -> set[int]:
             )
             if session.scalar(still) is None:
                 continue
-            subscription = session.get_one(Subscription, subscription_id)
-            with session.begin_nested() as attempt:
-                touched = move(session, subscription, now)
-                if subscription.waiting_since:
-                    attempt.rollback()
-                    return servers
-            servers |= touched
+            touched = move(session, session.get_one(Subscription, subscription_id), now)
+        if touched is None:
+            return servers
+        servers |= touched
     return servers

@@ -171,9 +171,13 @@ def _record(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
             if outcome is None:
                 seat.observed_generation = seat.generation
                 seat.cut_off = not seat.wanted
+                if not seat.wanted:
+                    seat.gone_at = seat.gone_at or now
                 seat.attempts, seat.last_error = 0, None
             else:
                 seat.last_error = str(outcome)[:500]
-                if not isinstance(outcome, XrayUnavailable):
+                if isinstance(outcome, XrayUnavailable):
+                    seat.attempts = max(seat.attempts - 1, 0)  # it was not refused
+                else:
                     log.error("seat %s (%s) was refused: %s", seat.id, seat.email, outcome)
                     seat.paused_until = now + min(timedelta(seconds=2 ** min(seat.attempts, 10)), LONGEST_PAUSE)

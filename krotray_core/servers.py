@@ -1,13 +1,13 @@
-"""The fleet: adding, listing, switching and checking Xray servers."""
+"""The fleet: adding, changing, listing, switching and removing Xray servers."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-import socket
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from krotray_core import health, links, provisioning, settings
@@ -15,17 +15,9 @@ from krotray_core.db import transaction
 from krotray_core.errors import Conflict, Invalid, NotFound, XrayError, XrayUnavailable
 from krotray_core.models import Seat, Server
 from krotray_core.xray.channels import Tls
-from krotray_core.xray.client import CUTOFF_PREFIX, XrayClient
+from krotray_core.xray.client import Account
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}", re.ASCII)
-# Loopback, private and link-local. Python's own `is_private` also takes ranges in that are merely reserved.
-_NEAR = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
-        *("::1/128", "fc00::/7", "fe80::/10"),
-    )
-)
 
 
 def add(
@@ -42,43 +34,96 @@ def add(
 
     Raises Invalid, Conflict when the name is taken or the Xray is known under another one.
     """
-    if tls is not None:
-        try:
-            tls.credentials()
-        except (OSError, ValueError) as error:
-            raise Invalid(f"TLS: {error}") from None
     name = name.strip()
     if not 1 <= len(name) <= 64 or not name.isprintable():
         raise Invalid("a server's name has 1 to 64 characters, all of them printable")
-    if not 1 <= grpc_port <= 65_535:
-        raise Invalid("a port is a number from 1 to 65535")
-    if max_users < 1:
-        raise Invalid("a server has room for at least one user")
-    if vless_url_template is not None:
-        try:
-            links.check_template(vless_url_template)
-        except ValueError as error:
-            raise Invalid(f"the VLESS link template {error}") from None
-    elif settings.get().vless_url_template is None:
+    if vless_url_template is None and settings.get().vless_url_template is None:
         raise Invalid("neither the server nor VLESS_URL_TEMPLATE says how its links look")
-    server = Server(
-        name=name,
-        host=_checked_host(host),
-        grpc_port=grpc_port,
-        max_users=max_users,
-        inbound_tag=inbound_tag or settings.get().xray_inbound_tag,
-        vless_url_template=vless_url_template,
-        tls_ca=tls.ca if tls else None,
-        tls_cert=tls.cert if tls else None,
-        tls_key=tls.key if tls else None,
-    )
+    given = Change(host, grpc_port, max_users, inbound_tag, vless_url_template, tls)
+    server = Server(name=name, **{"inbound_tag": settings.get().xray_inbound_tag} | given.columns())
     try:
         with transaction() as session:
             session.add(server)
     except IntegrityError:
         raise Conflict(f"there is a server named {name}, or one at {server.target}, already") from None
     health.look(server)
+    twin = _twin(server)
+    if twin:
+        with transaction() as session:
+            session.execute(delete(Server).where(Server.id == server.id))
+        raise Conflict(f"{server.target} is the Xray of {twin}, under another address; see flask servers change")
     return provisioning.find(server.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What of a server is given; None leaves it as it is."""
+
+    host: str | None = None
+    grpc_port: int | None = None
+    max_users: int | None = None
+    inbound_tag: str | None = None
+    vless_url_template: str | None = None
+    tls: Tls | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """What it is in the table. Raises Invalid."""
+        columns: dict[str, Any] = {"host": _checked_host(self.host)} if self.host is not None else {}
+        if self.grpc_port is not None and not 1 <= self.grpc_port <= 65_535:
+            raise Invalid("a port is a number from 1 to 65535")
+        if self.max_users is not None and self.max_users < 1:
+            raise Invalid("a server has room for at least one user")
+        if self.vless_url_template is not None:
+            try:
+                links.check_template(self.vless_url_template)
+            except ValueError as error:
+                raise Invalid(f"the VLESS link template {error}") from None
+        for given in ("grpc_port", "max_users", "inbound_tag", "vless_url_template"):
+            if getattr(self, given):
+                columns[given] = getattr(self, given)
+        if self.tls is not None:
+            try:
+                self.tls.credentials()
+            except (OSError, ValueError) as error:
+                raise Invalid(f"TLS: {error}") from None
+            columns |= {"tls_ca": self.tls.ca, "tls_cert": self.tls.cert, "tls_key": self.tls.key}
+        return columns
+
+
+def change(name: str, given: Change, *, plain: bool = False) -> Server:
+    """Changes what is given of a server; `plain` takes its TLS away. Everybody on it is sent again when the way to it changes.
+
+    Raises NotFound, Invalid; Conflict when another server is there, or more people are on it than it is to have room for.
+    """
+    columns = given.columns() | ({"tls_ca": None, "tls_cert": None, "tls_key": None} if plain else {})
+    server_id = by_name(name).id
+    try:
+        with transaction() as session:
+            # It may be another Xray now, or another inbound or flow: what has been confirmed says nothing about that one.
+            if columns.keys() - {"max_users"}:
+                health.soil(session, server_id, Seat.wanted.is_(True))
+                columns |= {"is_up": None, "started_at": None, "state_since": None, "last_error": None}
+            session.execute(update(Server).where(Server.id == server_id).values(**columns))
+    except IntegrityError:
+        raise Conflict(f"another server is at that address, or more people are on {name} than that") from None
+    health.look(provisioning.find(server_id))
+    return provisioning.find(server_id)
+
+
+def _twin(server: Server) -> str | None:
+    """The server whose Xray this one is as well: it holds everybody who has been let in there."""
+    try:
+        held = provisioning.client(server).users()
+    except (XrayError, XrayUnavailable):
+        return None
+    with transaction() as session:
+        settled = select(Server.name, Seat.email, Seat.uuid).join(Seat, Seat.server_id == Server.id)
+        rows = session.execute(settled.where(Server.id != server.id, Seat.wanted, ~Seat.dirty)).all()
+    everybody: dict[str, bool] = {}
+    for name, email, key in rows:
+        here = email in held and held[email].opens_like(Account(key, held[email].flow))
+        everybody[name] = everybody.get(name, True) and here
+    return next((name for name, here in everybody.items() if here), None)
 
 
 def _checked_host(host: str) -> str:
@@ -134,96 +179,26 @@ def switch(name: str, *, enabled: bool) -> Server:
         return server
 
 
-def remove(name: str) -> None:
-    """Forgets a server on which nobody has a seat any more. Raises NotFound, Conflict."""
+def remove(name: str, *, lost: bool = False) -> None:
+    """Forgets a server on which nobody has a seat any more. Raises NotFound, Conflict.
+
+    `lost`: also one that is down and will not come back to confirm that the last ones are gone. Should it do so after all, it
+    lets in whom it still holds, and nobody knows.
+    """
     server_id = by_name(name).id
     with transaction() as session:
         session.scalars(select(Seat.id).where(Seat.server_id == server_id).order_by(Seat.id).with_for_update()).all()
         server = session.get_one(Server, server_id, with_for_update=True)
         if server.active_users:
             raise Conflict(
-                f"{server.active_users} people still have a seat on {name}; disable it and let them run out first"
+                f"{server.active_users} people still have a seat on {name}; flask servers evacuate moves them"
             )
-        if session.scalar(select(func.count()).where(Seat.server_id == server.id, Seat.dirty)):
-            raise Conflict(f"{name} has not confirmed yet that the last ones are gone; try again when it answers")
+        unconfirmed = session.scalar(select(func.count()).where(Seat.server_id == server.id, Seat.dirty))
+        if unconfirmed and server.is_up:
+            raise Conflict(f"{name} has not confirmed yet that the last ones are gone; try again in a moment")
+        if unconfirmed and not lost:
+            raise Conflict(
+                f"{name} is down and has not confirmed that the last ones are gone; --lost if it is gone for good"
+            )
         session.execute(delete(Seat).where(Seat.server_id == server.id))
         session.delete(server)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of a check: `level` is ok, warning or failed."""
-
-    level: str
-    text: str
-
-
-def check(name: str) -> list[Finding]:
-    """Looks at a server from our side and over its gRPC API. Changes nothing. Raises NotFound."""
-    server = by_name(name)
-    findings = [_check_count(server), _check_way(server)]
-    try:
-        xray = provisioning.client(server)
-        findings.append(Finding("ok", f"answers at {server.target}, up for {xray.uptime()} s"))
-        findings.append(Finding("ok", f"inbound {server.inbound_tag} holds {len(xray.users())} users"))
-        findings.append(_check_cutoff(xray))
-    except (XrayError, XrayUnavailable) as error:
-        findings.append(Finding("failed", f"{server.target}: {error}"))
-    return findings
-
-
-def _check_way(server: Server) -> Finding:
-    """Whoever reaches the plain port of the gRPC API owns the server: it has neither login nor encryption."""
-    if server.tls_cert is not None:
-        return Finding("ok", "the way to it is mutual TLS")
-    try:
-        found = socket.getaddrinfo(server.host, server.grpc_port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        return Finding("failed", f"{server.host} has no address: {error}")
-    public = ", ".join(sorted({str(entry[4][0]) for entry in found if not _is_near(str(entry[4][0]))}))
-    if server.tls_ca is not None:
-        if not public:
-            return Finding("ok", "the way to it is TLS, without a certificate of ours")
-        return Finding(
-            "warning",
-            f"TLS to {public}, but without a certificate of ours: whoever reaches that port can take this server over;"
-            " ask for one there (docs/xray-tls.md) and add it with --tls-cert and --tls-key",
-        )
-    if public:
-        return Finding(
-            "warning",
-            f"PLAIN TEXT to {public}, neither loopback nor a private network: whoever reaches that port, or listens"
-            " on the way, can take this server over; put TLS in front of its API (docs/xray-tls.md) and add it with"
-            " --tls-ca, --tls-cert and --tls-key",
-        )
-    return Finding("ok", "plain text, but only over loopback or a private network")
-
-
-def _is_near(text: str) -> bool:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return any(address in network for network in _NEAR)
-
-
-def _check_count(server: Server) -> Finding:
-    with transaction() as session:
-        wanted = session.scalar(select(func.count()).where(Seat.server_id == server.id, Seat.wanted))
-        counted = session.scalar(select(Server.active_users).where(Server.id == server.id))
-    if wanted != counted:
-        return Finding("failed", f"active_users says {counted}, but {wanted} seats are taken")
-    return Finding("ok", f"{counted} of {server.max_users} seats are taken")
-
-
-def _check_cutoff(xray: XrayClient) -> Finding:
-    without = "expired users with a live connection are not cut off"
-    if not xray.can_route():
-        return Finding("warning", f"no RoutingService, or no `routing` section in its configuration: {without}")
-    if xray.blackhole() is None:
-        return Finding("warning", f"no blackhole outbound: {without}")
-    foreign = [tag for tag in xray.rules() if not tag.startswith(CUTOFF_PREFIX)]
-    if foreign:
-        return Finding(
-            "warning", f"{len(foreign)} routing rules stand before the cut-off rule; one that matches wins over it"
-        )
-    return Finding("ok", "can cut off expired users")

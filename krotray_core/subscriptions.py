@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import literal_column, select, update
+from sqlalchemy import Select, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from krotray_core import clock, ledger, placement, users
 from krotray_core.db import transaction
 from krotray_core.errors import Invalid, NotFound
-from krotray_core.models import Seat, Subscription, User
+from krotray_core.models import Subscription, User
+
+log = logging.getLogger(__name__)
 
 EXPIRY_BATCH = 500
 LONGEST = timedelta(days=3650)
@@ -137,8 +141,8 @@ def rotate_key(telegram_id: int) -> Changed:
         ledger.subscription(session, subscription, "key_rotated", now, ended_at=subscription.expires_at)
         if subscription.status != "active":
             return Changed(subscription)
-        held = select(Seat.server_id).where(Seat.subscription_id == subscription.id, Seat.wanted)
-        return Changed(subscription, placement.move(session, subscription, now, not_on=session.scalar(held)))
+        moved = placement.move(session, subscription, now)
+        return _seated(session, subscription, now) if moved is None else Changed(subscription, moved)
 
 
 def note_fetch(subscription: Subscription) -> None:
@@ -154,29 +158,48 @@ def note_fetch(subscription: Subscription) -> None:
 def expire_due() -> tuple[int, set[int]]:
     """Ends all that have run out, in short transactions. Returns how many, and the servers that must hear of it.
 
-    Those who wait for a place do not run out: they have not had their days yet.
+    Those who wait for a place do not run out: they have not had their days yet. One whose end the database refuses (a wrong
+    counter, say) is logged and left, and holds up nobody else.
     """
-    total, servers = 0, set[int]()
+    total, servers, after = 0, set[int](), 0
     while True:
-        now = clock.now()
-        with transaction() as session:
-            # The partial index serves only the literal, not a bound parameter (see docs/adr/0005).
-            due = (
-                select(Subscription.id)
-                .where(
-                    Subscription.status == literal_column("'active'"),
-                    Subscription.expires_at < now,
-                    Subscription.waiting_since.is_(None),
-                )
-                .order_by(Subscription.expires_at)
-                .limit(EXPIRY_BATCH)
-                .with_for_update(skip_locked=True)
-            )
-            ids = session.scalars(due).all()
-            servers |= _expire(session, ids, now)
-        total += len(ids)
+        ids, ended, touched = _end_batch(after, clock.now())
+        total += ended
+        servers |= touched
         if len(ids) < EXPIRY_BATCH:
             return total, servers
+        after = ids[-1]
+
+
+def _end_batch(after: int, now: datetime) -> tuple[Sequence[int], int, set[int]]:
+    """Ends the next batch of subscriptions. Returns which they were, how many have ended, and the servers that must hear of it."""
+    ids: Sequence[int] = ()
+    try:
+        with transaction() as session:
+            ids = session.scalars(_due(now).where(Subscription.id > after).limit(EXPIRY_BATCH)).all()
+            return ids, len(ids), _expire(session, ids, now)
+    except IntegrityError:
+        log.exception("a batch of ends was refused: now one by one")
+    ended, servers = 0, set[int]()
+    for subscription_id in ids:
+        try:
+            with transaction() as session:
+                still = session.scalars(_due(now).where(Subscription.id == subscription_id)).all()
+                servers |= _expire(session, still, now)
+                ended += len(still)
+        except IntegrityError:
+            log.exception("subscription %s cannot be ended", subscription_id)
+    return ids, ended, servers
+
+
+def _due(now: datetime) -> Select[int]:
+    # The partial index serves only the literal, not a bound parameter (see docs/adr/0005).
+    due = select(Subscription.id).where(
+        Subscription.status == literal_column("'active'"),
+        Subscription.expires_at < now,
+        Subscription.waiting_since.is_(None),
+    )
+    return due.order_by(Subscription.id).with_for_update(skip_locked=True)
 
 
 def _expire(session: Session, ids: Collection[int], now: datetime) -> set[int]:

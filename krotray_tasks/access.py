@@ -38,31 +38,49 @@ def converge(server_id: int) -> None:
 @celery.task(max_retries=3)
 def expire_due() -> None:
     """Ends what has run out, and gives the places to those who wait for one."""
-    converge_all(subscriptions.expire_due()[1])
-    seat_waiting()
+    follow_up(subscriptions.expire_due()[1])
 
 
 @celery.task(max_retries=0)
 def repair() -> None:
-    """Finds seats that nobody is working on, people who wait for a place, and those who are to be moved; warns the admins."""
-    seat_waiting()
-    converge_all(moving.step().servers)
+    """Finds seats that nobody is working on, whatever became of the messages about them."""
     converge_all(provisioning.dirty_servers())
+
+
+@celery.task(max_retries=0)
+def place() -> None:
+    """Finds people who wait for a place, or have one that does not work."""
+    seat_waiting()
+
+
+@celery.task(max_retries=0)
+def evacuate() -> None:
+    """Goes on with the evacuations."""
+    converge_all(moving.step().servers)
+
+
+@celery.task(max_retries=0)
+def warn() -> None:
+    """Tells the admins of what they should know."""
     alarms.look()
 
 
 @celery.task(max_retries=0)
 def watch() -> None:
     """Looks whether each Xray is up and remembers its users."""
-    if health.watch(converge.enqueue).changed:
+    seen = health.watch(converge.enqueue)
+    for server_id in sorted(seen.doubtful):
+        audit.enqueue(server_id)
+    if seen.changed:
         seat_waiting()
 
 
 @celery.task(max_retries=0)
 def audit_all() -> None:
-    """Has every server compared with our seats."""
+    """Has every server compared with our seats, but for those that are known to be down."""
     for server in servers.everyone():
-        audit.enqueue(server.id)
+        if server.is_up is not False:
+            audit.enqueue(server.id)
 
 
 @celery.task(max_retries=0, throws=(NotFound, XrayError, XrayUnavailable))
@@ -72,7 +90,13 @@ def audit(server_id: int) -> None:
         converge.enqueue(server_id)
 
 
+def follow_up(server_ids: Iterable[int]) -> None:
+    """After a verb that changed seats: a place may have got free, or somebody has come who waits for one."""
+    converge_all(server_ids)
+    seat_waiting()
+
+
 def seat_waiting() -> None:
-    """Seats who waits for a place, and who got one on a server that went down before it ever let them in."""
+    """Seats who waits for a place, and who got one on a server that never let them in."""
     now = clock.now()
     converge_all(placement.seat_waiting(now) | placement.rescue(now))

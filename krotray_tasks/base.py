@@ -14,6 +14,7 @@ from kombu.exceptions import KombuError
 from kombu.exceptions import OperationalError as BrokerError
 from kombu.pools import producers
 from redis.exceptions import RedisError
+from sqlalchemy.exc import InterfaceError
 from sqlalchemy.exc import OperationalError as DatabaseError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -72,7 +73,7 @@ class CoreTask(Task):
         try:
             with ledger.acting(self.name.rpartition(".")[2]):
                 return super().__call__(*args, **kwargs)
-        except (Retryable, DatabaseError, PoolTimeout) as error:
+        except (Retryable, DatabaseError, InterfaceError, PoolTimeout) as error:
             if self.request.called_directly:
                 raise
             log.warning("%s%r will be tried again: %s", self.name, args, type(error).__name__)

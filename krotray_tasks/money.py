@@ -8,7 +8,7 @@ from uuid import UUID
 from krotray_core import billing, clock, ledger, reconciliation, refunds, settings
 from krotray_core.errors import NotFound
 from krotray_core.models import Payment
-from krotray_tasks.access import converge_all
+from krotray_tasks.access import follow_up
 from krotray_tasks.app import celery
 
 BATCHES = 100  # of a sweep; what is left then is first in line at the next one
@@ -22,7 +22,7 @@ def settle(payment_id: str, actor: str = "hint", since: str | None = None) -> No
     """
     with ledger.acting(actor):
         moment = datetime.fromisoformat(since) if since else None
-        converge_all(billing.settle(UUID(payment_id), since=moment).servers)
+        follow_up(billing.settle(UUID(payment_id), since=moment).servers)
 
 
 def check(payment: Payment) -> None:
@@ -36,21 +36,21 @@ def check(payment: Payment) -> None:
 def settle_open(payment_id: str) -> None:
     """The sweep's turn: the same, not repeated, for the sweep comes again."""
     with ledger.acting("sweep"):
-        converge_all(billing.settle(UUID(payment_id)).servers)
+        follow_up(billing.settle(UUID(payment_id)).servers)
 
 
 @celery.task(max_retries=3, throws=(NotFound,))
 def settle_external(external_id: str) -> None:
     """The same, known by YooKassa's id alone: only a webhook knows so little."""
     with ledger.acting("webhook"):
-        converge_all(billing.settle_external(external_id).servers)
+        follow_up(billing.settle_external(external_id).servers)
 
 
 @celery.task(max_retries=0)
 def settle_refund(refund_id: str) -> None:
     """The sweep's turn: asks YooKassa about one refund and takes its days."""
     with ledger.acting("sweep"):
-        converge_all(refunds.settle(UUID(refund_id)).servers)
+        follow_up(refunds.settle(UUID(refund_id)).servers)
 
 
 @celery.task(max_retries=0)
@@ -72,4 +72,4 @@ def reconcile() -> None:
     with ledger.acting("reconciliation"):
         report = reconciliation.daily()
     if report:
-        converge_all(report.servers)
+        follow_up(report.servers)

@@ -30,7 +30,7 @@ PERIODS = {
     "SETTLE_SWEEP_SECONDS": "2",
     "REPAIR_SECONDS": "2",
     "WATCH_SECONDS": "1",
-    "AUDIT_SECONDS": "10",
+    "AUDIT_SECONDS": "600",  # all has to be right without being compared
 }
 CELERY = [sys.executable, "-m", "celery", "-A", "krotray_tasks"]
 QUIET = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
@@ -133,6 +133,7 @@ class Chaos:
             time.sleep(drawn.uniform(0.3, 1.5))
             what = drawn.choice(
                 [self._xray_dies] * 4
+                + [self._xray_freezes]
                 + [self._process_dies] * 4
                 + [self._process_freezes] * 2
                 + [self._redis_dies, self._redis_freezes, self._postgres_dies, self._postgres_restarts]
@@ -145,6 +146,9 @@ class Chaos:
         node.crash()
         time.sleep(drawn.choice((0.0, 0.5, 2.0)))
         node.start()
+
+    def _xray_freezes(self, drawn: random.Random) -> None:
+        self._freezes(drawn.choice(self._fleet).process, drawn)
 
     def _process_dies(self, drawn: random.Random) -> None:
         name = drawn.choice(list(COMMANDS))

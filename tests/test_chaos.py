@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,7 +74,9 @@ def test_after_the_chaos_exactly_those_who_paid_get_in(stormy: World, page: str,
     try:
         chaos.rage(SECONDS)
         print(dict(sorted(chaos.did.items())))
+        over = time.monotonic()
         wait_until(healed, seconds=HEALING_SECONDS, what=f"everything to be right again (seed {SEED})", pause=0.5)
+        print(f"right again after {time.monotonic() - over:.0f} s")
     finally:
         chaos.stop()
     assert ledger_audit.verify().faults == ()

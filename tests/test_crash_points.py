@@ -96,7 +96,7 @@ def silent(fresh: World) -> World:
 def sweep(monkeypatch: pytest.MonkeyPatch, pass_time: Callable[[timedelta], None]) -> Sweep:
     """Two ticks of the sweeps, a minute apart; the messages about seats are lost, and `repair` has to find those."""
     monkeypatch.setattr(CoreTask, "enqueue", lambda task, *arguments, **_: task(*arguments))
-    monkeypatch.setattr(money, "converge_all", lambda _servers: None)
+    monkeypatch.setattr(money, "follow_up", lambda _servers: None)
 
     def run(after: timedelta = MINUTE) -> None:
         bury()
@@ -105,6 +105,7 @@ def sweep(monkeypatch: pytest.MonkeyPatch, pass_time: Callable[[timedelta], None
             money.sweep_payments()
         access.expire_due()
         access.repair()
+        access.place()
 
     return run
 

@@ -129,7 +129,7 @@ def test_who_finds_no_room_stays_until_there_is(fresh: World, fleet: list[Server
     assert len(held(away, users)) == 2, "and their keys go on working"
     with transaction() as session:
         session.execute(update(Server).where(Server.id == stays.id).values(max_users=10))
-    access.repair.run()
+    access.evacuate.run()
     assert seats() == {away.name: 0, stays.name: 6}
     assert fresh
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from krotray_core import cabinet, clock, cutoff, health, provisioning, servers, subscriptions
+from krotray_core import cabinet, clock, cutoff, health, provisioning, server_checks, servers, subscriptions
 from krotray_core.db import transaction
 from krotray_core.errors import XrayError, XrayInboundMissing, XrayUnavailable
 from krotray_core.models import Seat, Server, User
@@ -158,7 +158,7 @@ def test_what_a_server_refuses_is_tried_again_later_and_seen(alone: Server, user
     assert "nope" in (seat_of(user).last_error or "")
     with pytest.raises(XrayInboundMissing):
         health.audit(alone.id)
-    assert [finding.level for finding in servers.check(alone.name)] == ["ok", "ok", "ok", "failed"]
+    assert [finding.level for finding in server_checks.check(alone.name)] == ["ok", "ok", "ok", "failed"]
     assert health.watch().changed
     assert servers.everyone()[0].is_up is False, "nobody new is sent there"
     with transaction() as session:
@@ -220,5 +220,5 @@ def test_the_rule_forgets_who_left_more_than_a_day_ago(alone: Server) -> None:
         subscriptions.revoke(user.telegram_id)
     with transaction() as session:
         yesterday = clock.now() - timedelta(hours=25)
-        session.execute(update(Seat).where(Seat.email == f"user_{long_gone.id}").values(removed_at=yesterday))
+        session.execute(update(Seat).where(Seat.email == f"user_{long_gone.id}").values(gone_at=yesterday))
     assert cutoff._emails(alone.id) == [f"user_{lately.id}"]

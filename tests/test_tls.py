@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import load_pem_x509_certificate
 
-from krotray_core import health, provisioning, servers, users
+from krotray_core import health, provisioning, server_checks, servers, users
 from krotray_core.errors import Invalid, XrayUnavailable
 from krotray_core.models import Server, User
 from krotray_core.xray import channels
@@ -64,7 +64,7 @@ def add(port: int, tls: Tls | None, host: str = "127.0.0.1") -> Server:
 
 def way(name: str = "Main") -> tuple[str, str]:
     """What a check says about the way to the server."""
-    found = servers.check(name)[1]
+    found = server_checks.check(name)[1]
     return found.level, found.text
 
 
@@ -180,14 +180,14 @@ def test_a_server_whose_files_vanish_is_down_until_they_are_back(
     give(user)
     file = ours.folder / name
     file.rename(ours.folder / "away")
-    assert health.watch() == health.Watched(set(), changed=True)
+    assert health.watch() == health.Watched(changed=True)
     down = servers.by_name("Main")
     assert down.is_up is False
     assert "No such file" in (down.last_error or "")
     assert name in (down.last_error or "")
     with pytest.raises(XrayUnavailable):
         provisioning.converge(server.id)
-    assert [finding.level for finding in servers.check("Main")] == ["ok", "ok", "failed"]
+    assert [finding.level for finding in server_checks.check("Main")] == ["ok", "ok", "failed"]
     (ours.folder / "away").rename(file)
     assert health.watch().servers == {server.id}
     provisioning.converge(server.id)
@@ -334,7 +334,7 @@ def test_a_check_does_not_wait_long_for_a_server_behind_a_silent_address() -> No
     """203.0.113.0/24 is for documentation: nobody is there."""
     add(8080, None, host="203.0.113.5")
     began = time.monotonic()
-    assert [finding.level for finding in servers.check("Main")] == ["ok", "warning", "failed"]
+    assert [finding.level for finding in server_checks.check("Main")] == ["ok", "warning", "failed"]
     assert time.monotonic() - began < DEADLINE_SECONDS + 1
 
 

@@ -108,7 +108,7 @@ def refund(payment_id: UUID, amount: str | None, reason: str | None, as_json: bo
             "ЮKassa не ответила, и неизвестно, прошёл ли возврат. Не повторяйте его: воркер узнает сам,"
             f" а ход виден в flask payments show {payment_id}"
         ) from None
-    access.converge_all(returned.servers)
+    access.follow_up(returned.servers)
     if as_json:
         show_one(_refund_row(returned.refund), as_json=True)
         return
@@ -130,7 +130,7 @@ def refund(payment_id: UUID, amount: str | None, reason: str | None, as_json: bo
 def reconcile(context: click.Context, since_text: str, as_json: bool) -> None:
     """Compare YooKassa's list with ours and set right what is safe. Exit code 1 if something is left for a person."""
     report = reconciliation.compare(since(since_text))
-    access.converge_all(report.servers)
+    access.follow_up(report.servers)
     rows = [asdict(one) for one in report.differences]
     if as_json:
         incomplete = report.incomplete
@@ -150,6 +150,6 @@ def reconcile(context: click.Context, since_text: str, as_json: bool) -> None:
 def settle(payment_id: UUID) -> None:
     """Ask YooKassa about a payment now, and let it count."""
     settled = billing.settle(payment_id, anew=True)
-    access.converge_all(settled.servers)
+    access.follow_up(settled.servers)
     note = f" (отложен: {settled.payment.flag_reason})" if settled.payment.flag_reason else ""
     click.echo(f"Платёж {payment_id}: {settled.payment.status}{note}")

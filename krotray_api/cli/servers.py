@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 from flask.cli import AppGroup
 
 from krotray_api.cli.output import json_option, reports_errors, show, show_one
-from krotray_core import health, moving, provisioning, servers
+from krotray_core import health, moving, provisioning, server_checks, servers
 from krotray_core.models import Server
 from krotray_core.xray.channels import Tls
 from krotray_tasks import access
@@ -36,18 +37,40 @@ def _row(server: Server) -> dict[str, Any]:
     }
 
 
+_WAY = (
+    click.option("--host", help="Where it is: a name or an address."),
+    click.option("--grpc-port", type=click.IntRange(1, 65_535), help="The port of its gRPC API."),
+    click.option("--max-users", type=click.IntRange(1), help="How many users it takes."),
+    click.option("--inbound-tag", help="The tag of its VLESS inbound; XRAY_INBOUND_TAG if never given."),
+    click.option("--vless-url-template", help="How its links look, with {uuid}; VLESS_URL_TEMPLATE if never given."),
+    click.option(
+        "--tls-ca", type=click.Path(), help="PEM file: whom to trust in front of its gRPC API; plain text without."
+    ),
+    click.option("--tls-cert", type=click.Path(), help="PEM file: our certificate, for mutual TLS."),
+    click.option("--tls-key", type=click.Path(), help="PEM file: its key."),
+)
+
+
+def _way_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What `add` and `change` take alike."""
+    for option in reversed(_WAY):
+        command = option(command)
+    return command
+
+
+def _tls(tls_ca: str | None, tls_cert: str | None, tls_key: str | None) -> Tls | None:
+    if (tls_cert or tls_key) and not tls_ca:
+        raise click.UsageError("--tls-cert and --tls-key go with --tls-ca")
+    if bool(tls_cert) != bool(tls_key):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    if not tls_ca:
+        return None
+    return Tls(*(name and str(Path(name).absolute()) for name in (tls_ca, tls_cert, tls_key)))
+
+
 @group.command("add")
 @click.option("--name", help="What it is called, such as Main.")
-@click.option("--host", help="Where it is: a name or an address.")
-@click.option("--grpc-port", type=click.IntRange(1, 65_535), help="The port of its gRPC API.")
-@click.option("--max-users", type=click.IntRange(1), help="How many users it takes.")
-@click.option("--inbound-tag", help="The tag of its VLESS inbound; XRAY_INBOUND_TAG if not given.")
-@click.option("--vless-url-template", help="How its links look, with {uuid}; VLESS_URL_TEMPLATE if not given.")
-@click.option(
-    "--tls-ca", type=click.Path(), help="PEM file: whom to trust in front of its gRPC API; plain text without."
-)
-@click.option("--tls-cert", type=click.Path(), help="PEM file: our certificate, for mutual TLS.")
-@click.option("--tls-key", type=click.Path(), help="PEM file: its key.")
+@_way_options
 @click.option("--from-env", is_flag=True, help="Take the first server from the XRAY_* settings.")
 @reports_errors
 def add(  # noqa: PLR0917 - click hands over one argument an option
@@ -70,10 +93,7 @@ def add(  # noqa: PLR0917 - click hands over one argument an option
     else:
         if not (name and host and grpc_port and max_users):
             raise click.UsageError("needed: --name, --host, --grpc-port and --max-users (or --from-env)")
-        if (tls_cert or tls_key) and not tls_ca:
-            raise click.UsageError("--tls-cert and --tls-key go with --tls-ca")
-        if bool(tls_cert) != bool(tls_key):
-            raise click.UsageError("--tls-cert and --tls-key go together")
+        tls = _tls(tls_ca, tls_cert, tls_key)
         new = True
         server = servers.add(
             name=name,
@@ -82,13 +102,32 @@ def add(  # noqa: PLR0917 - click hands over one argument an option
             max_users=max_users,
             inbound_tag=inbound_tag,
             vless_url_template=vless_url_template,
-            tls=Tls(*(name and str(Path(name).absolute()) for name in (tls_ca, tls_cert, tls_key))) if tls_ca else None,
+            tls=tls,
         )
     said = "Добавлен сервер" if new else "Сервер уже есть, ничего не изменено"
     click.echo(f"{said}: {server.name} {server.target} (max_users={server.max_users})")
     if not server.is_up:
         click.echo(f"Сервер не отвечает, новых пользователей он пока не получит: {server.last_error}", err=True)
     access.seat_waiting()
+
+
+@group.command("change")
+@name_argument
+@_way_options
+@click.option("--plain", is_flag=True, help="No TLS any more.")
+@reports_errors
+def change(name: str, *, plain: bool, **given: Any) -> None:
+    """Change where a server is, how it is reached or how much it takes; everybody on it is sent there again."""
+    tls = _tls(*(given.pop(option) for option in ("tls_ca", "tls_cert", "tls_key")))
+    if plain and tls:
+        raise click.UsageError("--plain takes no certificates")
+    if not (plain or tls or any(value is not None for value in given.values())):
+        raise click.UsageError("nothing to change was given")
+    server = servers.change(name, servers.Change(**given, tls=tls), plain=plain)
+    click.echo(f"Сервер изменён: {server.name} {server.target} (max_users={server.max_users})")
+    if not server.is_up:
+        click.echo(f"Сервер не отвечает, новых пользователей он пока не получит: {server.last_error}", err=True)
+    access.follow_up([server.id])
 
 
 @group.command("list")
@@ -186,10 +225,11 @@ def online(name: str, as_json: bool) -> None:
 
 @group.command("remove")
 @name_argument
+@click.option("--lost", is_flag=True, help="It is down for good and cannot confirm that the last ones are gone.")
 @reports_errors
-def remove(name: str) -> None:
+def remove(name: str, *, lost: bool) -> None:
     """Forget a server that nobody is on."""
-    servers.remove(name)
+    servers.remove(name, lost=lost)
     click.echo(f"Сервер удалён: {name}")
 
 
@@ -204,7 +244,7 @@ def check(context: click.Context, name: str | None, as_json: bool) -> None:
     rows = [
         {"server": one, "level": finding.level, "finding": finding.text}
         for one in names
-        for finding in servers.check(one)
+        for finding in server_checks.check(one)
     ]
     show(rows, as_json=as_json, empty="Серверов нет: flask servers add")
     if any(row["level"] == "failed" for row in rows):

@@ -17,7 +17,7 @@ telegram_id_argument = click.argument("telegram_id", type=int)
 
 
 def _done(what: str, changed: Changed) -> None:
-    access.converge_all(changed.servers)
+    access.follow_up(changed.servers)
     subscription = changed.subscription
     waits = ", ждёт места на сервере" if subscription.waiting_since else ""
     end = cabinet.ends_at(subscription, clock.now())
@@ -48,7 +48,6 @@ def set_expiry(telegram_id: int, text: str) -> None:
 def revoke(telegram_id: int) -> None:
     """End access now."""
     _done("Доступ отозван", subscriptions.revoke(telegram_id))
-    access.seat_waiting()
 
 
 @group.command("rotate-key")
@@ -74,6 +73,5 @@ def history(telegram_id: int, as_json: bool) -> None:
 def expire_due() -> None:
     """End what has run out, now rather than at the next sweep."""
     count, servers = subscriptions.expire_due()
-    access.converge_all(servers)
-    access.seat_waiting()
+    access.follow_up(servers)
     click.echo(f"Закончилось подписок: {count}")

@@ -97,7 +97,7 @@ class Seat(Base):
         Index("uq_seats_server_email", "server_id", "email", unique=True),
         Index("uq_seats_wanted", "subscription_id", unique=True, postgresql_where=text("wanted")),
         Index("ix_seats_dirty", "server_id", "id", postgresql_where=text("dirty")),
-        Index("ix_seats_removed", "server_id", "removed_at", postgresql_where=text("NOT wanted")),
+        Index("ix_seats_gone", "server_id", "gone_at", postgresql_where=text("NOT wanted")),
         Index("ix_seats_subscription_id", "subscription_id"),
         CheckConstraint("generation > 0", name="generation"),
         CheckConstraint("observed_generation BETWEEN 0 AND generation", name="observed_generation"),
@@ -111,6 +111,10 @@ class Seat(Base):
     uuid: Mapped[UUID]
     wanted: Mapped[bool]
     removed_at: Mapped[datetime | None]
+    # When the server confirmed that: it may have been away for long, and connections from before live on until then.
+    gone_at: Mapped[datetime | None]
+    # Taken by the evacuation that began at this moment, which can be undone.
+    evacuated_at: Mapped[datetime | None]
     generation: Mapped[int] = mapped_column(server_default=text("1"))
     observed_generation: Mapped[int] = mapped_column(server_default=text("0"))
     # A column of its own, for PostgreSQL keeps statistics of it: of two columns' difference it would guess "nearly all".

@@ -240,3 +240,38 @@ def test_an_audit_names_what_it_sets_right(admin: Admin, fleet: list[Server]) ->
     xray.apply([Remove("guest")])
     add(admin, "Gone", port=free_port())
     admin.fails("servers", "audit", "Gone")
+
+
+def test_emptying_a_server_shows_how_far_it_is_and_can_be_undone(admin: Admin, fleet: list[Server]) -> None:
+    for telegram_id in range(1001, 1007):
+        admin("subscriptions", "grant", telegram_id, "--days", 30)
+    converge_all()
+    away, stays = (server.name for server in fleet)
+    assert "на нём пользователей: 3" in admin("servers", "drain", away)
+    admin("subscriptions", "grant", 1007, "--days", 30)
+    assert "перенесено 3 из 3" in admin("servers", "evacuate", away)
+    taken = {row["name"]: row["active_users"] for row in admin.json("servers", "list")}
+    assert taken == {away: 0, stays: 7}
+    assert "вернулись: 3" in admin("servers", "evacuate", away, "--undo")
+    assert "not being evacuated" in admin.fails("servers", "evacuate", away, "--undo")
+    admin("servers", "change", stays, "--max-users", 5)
+    assert "остались: 2" in admin.run("servers", "evacuate", away).stderr
+    assert "снова принимает" in admin("servers", "drain", away, "--off")
+
+
+def test_changing_a_server(admin: Admin, fleet: list[Server]) -> None:
+    name = fleet[0].name
+    admin("subscriptions", "grant", 1001, "--days", 30)
+    converge_all()
+    assert "max_users=7" in admin("servers", "change", name, "--max-users", 7)
+    result = admin.run("servers", "change", name, "--grpc-port", free_port())
+    assert result.exit_code == 0
+    assert "не отвечает" in result.stderr
+    row = next(row for row in admin.json("servers", "list") if row["name"] == name)
+    assert (row["up"], row["max_users"]) == (False, 7)
+    assert "another server is at that address" in admin.fails(
+        "servers", "change", name, "--grpc-port", fleet[1].grpc_port
+    )
+    for wrong in ((), ("--plain", "--tls-ca", "ca.pem"), ("--tls-cert", "cert.pem"), ("--max-users", 0)):
+        admin.misused("servers", "change", name, *wrong)
+    assert "no server named" in admin.fails("servers", "change", "Nowhere", "--max-users", 7)

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import update
 
-from krotray_core import health, provisioning, servers, users
+from krotray_core import health, provisioning, server_checks, servers, users
 from krotray_core.db import transaction
 from krotray_core.errors import XrayUnavailable
 from krotray_core.models import Server, User
@@ -184,7 +184,7 @@ def test_all_that_the_service_does_goes_through(fresh: World, user: User, proxy:
     assert here(server) == {users.email(user.id)}
     health.audit(server.id)  # other tests have left their users there
     assert health.audit(server.id).clean
-    assert {finding.level for finding in servers.check(server.name)} == {"ok"}
+    assert {finding.level for finding in server_checks.check(server.name)} == {"ok"}
 
     xray = provisioning.client(server)
     crowd = {f"crowd_{number}": uuid4() for number in range(300)}
@@ -198,7 +198,7 @@ def test_all_that_the_service_does_goes_through(fresh: World, user: User, proxy:
         session.execute(update(Server).values(started_at=Server.started_at - timedelta(minutes=5)))
     node.crash()
     try:
-        assert health.watch() == health.Watched(set(), changed=True)
+        assert health.watch() == health.Watched(changed=True)
         down = servers.by_name(server.name)
         assert down.is_up is False
         assert (down.last_error or "").startswith("UNAVAILABLE: ")

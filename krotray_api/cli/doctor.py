@@ -1,0 +1,90 @@
+"""`flask doctor`: is everything there that the service needs, and what to do where it is not. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import current_app
+from flask.cli import with_appcontext
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from krotray_api.cli.output import json_option, reports_errors, show
+from krotray_core import db, leases, server_checks, servers
+from krotray_core.server_checks import Finding
+from krotray_tasks import beat, celery
+
+QUEUES = ("money", "access", "care")
+ANSWER_SECONDS = 2.0
+
+
+@click.command("doctor")
+@json_option
+@with_appcontext
+@click.pass_context
+@reports_errors
+def command(context: click.Context, as_json: bool) -> None:
+    """Check the database, the queue, the processes and every server. Exit code 1 when something failed."""
+    rows = [{"part": part, "level": found.level, "finding": found.text} for part, found in _everything()]
+    show(rows, as_json=as_json)
+    if any(row["level"] == "failed" for row in rows):
+        context.exit(1)
+
+
+def _everything() -> Iterator[tuple[str, Finding]]:
+    database = _database()
+    yield "database", database
+    broker = _broker()
+    yield "broker", broker
+    if database.level != "failed":
+        yield "beat", _beat()
+    if broker.level != "failed":
+        yield "workers", _workers()
+    if database.level == "failed":
+        return
+    fleet = servers.everyone()
+    if not fleet:
+        yield "servers", Finding("warning", "none: flask servers add")
+    for server in fleet:
+        for finding in server_checks.check(server.name):
+            yield f"server {server.name}", finding
+
+
+def _database() -> Finding:
+    wanted = ScriptDirectory(current_app.extensions["migrate"].directory).get_current_head()
+    try:
+        with db.engine().connect() as connection:
+            present = MigrationContext.configure(connection).get_current_revision()
+    except SQLAlchemyError as error:
+        return Finding("failed", f"does not answer ({type(error).__name__}): look at DATABASE_URL")
+    if present != wanted:
+        return Finding("failed", f"is at version {present or 'none'}, this code needs {wanted}: flask db upgrade")
+    return Finding("ok", f"is at version {present}")
+
+
+def _broker() -> Finding:
+    try:
+        with celery.connection_for_write(connect_timeout=ANSWER_SECONDS) as connection:
+            connection.ensure_connection(max_retries=1, timeout=ANSWER_SECONDS)
+    except (KombuError, RedisError, OSError) as error:
+        return Finding("failed", f"does not answer ({type(error).__name__}): look at REDIS_URL")
+    return Finding("ok", "answers")
+
+
+def _beat() -> Finding:
+    if leases.is_held(beat.LEASE):
+        return Finding("ok", "one is running")
+    return Finding("failed", "none is running: nobody is expired, and no lost message is made up for; start `beat`")
+
+
+def _workers() -> Finding:
+    answers = celery.control.inspect(timeout=ANSWER_SECONDS).active_queues() or {}
+    served = {queue["name"] for queues in answers.values() for queue in queues}
+    missing = [queue for queue in QUEUES if queue not in served]
+    if missing:
+        return Finding("failed", f"nobody works on: {', '.join(missing)}; start `worker`")
+    return Finding("ok", f"{len(answers)} running, every queue is worked on")
