@@ -47,5 +47,5 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Whatever happens, no secret is logged, by no library, at no level."""
     with caplog.at_level(logging.DEBUG):
         yield
-    discreet(caplog.text)
-    discreet(" ".join(repr(record.__dict__) for record in caplog.records))
+    records = caplog.get_records("call")  # by now `caplog.records` is that of the teardown
+    discreet(" ".join(f"{record.getMessage()} {record.__dict__!r}" for record in records))
