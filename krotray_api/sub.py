@@ -1,44 +1,143 @@
-"""GET /sub/<token>: the subscription that a VPN program fetches. The token is the login."""
+"""GET /sub/<token>: the subscription, for VPN programs in the form that they read, for people as a page. The token is the login."""
 
 from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable, Sequence
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
-from krotray_core import cabinet, links, settings, subscriptions
+from krotray_api import install, pages
+from krotray_api.pages import texts
+from krotray_core import apps, cabinet, contacts, links, qr, settings, subscriptions
 from krotray_core.cabinet import Cabinet
-from krotray_core.errors import NotFound
+from krotray_core.errors import Invalid, NotFound
+from krotray_core.formats import clash, share, singbox, vless
+from krotray_core.formats.common import UnsupportedError
+from krotray_core.formats.vless import Node
 
 blueprint = Blueprint("sub", __name__)
 
-TITLE = "KrotRay"
 UPDATE_HOURS = 12
+# What programs show of these at most.
+LONGEST_TITLE, LONGEST_ANNOUNCE = 25, 200
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+
+_FORMATS = {
+    "base64": "base64",
+    "links": "links",
+    "clash": "clash",
+    "mihomo": "clash",
+    "sing-box": "sing-box",
+    "singbox": "sing-box",
+    "json": "sing-box",
+}
+_CONFIGURATIONS: dict[str, tuple[Callable[[Sequence[Node]], str], str]] = {
+    "clash": (clash.emit, "text/yaml"),
+    "sing-box": (singbox.emit, "application/json"),
+}
+# By the first word of the User-Agent: further words name what a program resembles, and those that say "like ClashMeta" read links.
+_CLASH = re.compile(r"[a-z.\s-]*clash[a-z.\s-]*|mihomo|stash", re.ASCII)
+_SING_BOX = re.compile(r"sf[aimt]|karing|sing-?box", re.ASCII)
+# These ask for text/html without being a browser: it is in Java's default.
+_NO_BROWSER = re.compile(r"java|dalvik|okhttp", re.ASCII)
 
 
 @blueprint.get("/sub/<token>")
 def show(token: str) -> Response:
-    """The links in base64; when there is none to give, one whose remark says why."""
-    seen = cabinet.of_token(token) if _TOKEN.fullmatch(token) else None
+    """By `?format=`, else by who asks: the install page, Clash's YAML, sing-box's JSON or links in base64."""
+    wanted = _wanted()
+    seen = _seen(token)
     if seen is None:
+        if wanted == "page":
+            return pages.render("gone.html", 404, bot_url=contacts.bot_url())
         raise NotFound("no such subscription link")
-    if seen.subscription is not None:
-        subscriptions.note_fetch(seen.subscription)
-    response = Response(links.subscription_body([seen.coming_url or links.placeholder(_reason(seen))]))
-    response.mimetype = "text/plain"
-    response.headers["Profile-Title"] = "base64:" + base64.b64encode(TITLE.encode()).decode()
-    response.headers["Profile-Update-Interval"] = str(UPDATE_HOURS)
-    response.headers["Profile-Web-Page-Url"] = settings.get().mini_app_url
-    if seen.expires_at:
-        expire = int(seen.expires_at.timestamp())
-        response.headers["Subscription-Userinfo"] = f"upload=0; download=0; total=0; expire={expire}"
-    response.headers["Content-Disposition"] = 'attachment; filename="KrotRay"'
-    return response
+    if wanted == "page":
+        return install.page(seen)
+    if request.method == "GET" and seen.subscription is not None:
+        subscriptions.note_fetch(seen.subscription)  # only programs will come again by themselves
+    body, mimetype = _body(seen, wanted)
+    response = Response(body, mimetype=mimetype)
+    _describe(response, seen)
+    return pages.private(response)
+
+
+@blueprint.get("/sub/<token>/qr.<any(svg,png):kind>")
+def picture(token: str, kind: str) -> Response:
+    """A QR code of the subscription's address."""
+    seen = _seen(token)
+    if seen is None or seen.subscription_url is None:
+        raise NotFound("no such subscription link")
+    url = seen.subscription_url
+    response = (
+        Response(qr.svg(url), mimetype="image/svg+xml")
+        if kind == "svg"
+        else Response(qr.png(url), mimetype="image/png")
+    )
+    return pages.private(response)
+
+
+def _seen(token: str) -> Cabinet | None:
+    return cabinet.of_token(token) if _TOKEN.fullmatch(token) else None
+
+
+def _wanted() -> str:
+    asked = request.args.get("format")
+    if asked is not None:
+        if asked not in _FORMATS:
+            raise Invalid(f"no such format; there are {', '.join(_FORMATS)}")
+        return _FORMATS[asked]
+    program = request.headers.get("User-Agent", "")[:200].partition("/")[0].strip().lower()
+    if _SING_BOX.fullmatch(program):
+        return "sing-box"
+    if _CLASH.fullmatch(program):
+        return "clash"
+    accepts_pages = any(kind.lower() == "text/html" and quality > 0 for kind, quality in request.accept_mimetypes)
+    return "page" if accepts_pages and not _NO_BROWSER.fullmatch(program) else "base64"
+
+
+def _body(seen: Cabinet, wanted: str) -> tuple[str, str]:
+    """What the program gets, and its type. Where there is nothing to give, a server whose name says why."""
+    words = texts.WORDS[pages.language()]
+    if wanted in _CONFIGURATIONS:
+        emit, mimetype = _CONFIGURATIONS[wanted]
+        node = links.placeholder(words[f"{_reason(seen)}_remark"])
+        try:
+            if seen.coming_url:
+                node = vless.parse(seen.coming_url)
+            return emit([node]), mimetype
+        except (UnsupportedError, ValueError):
+            return emit([links.placeholder(words["unsupported_remark"])]), mimetype
+    link = seen.coming_url or vless.emit(links.placeholder(words[f"{_reason(seen)}_remark"]))
+    return (share.lines if wanted == "links" else share.body)([link]), "text/plain"
 
 
 def _reason(seen: Cabinet) -> str:
-    if seen.running:
-        return "Свободного сервера пока нет — дни не тратятся, мы напишем"
-    return "Подписка закончилась — продлите её в Telegram"
+    """Why there is no key to give."""
+    return "waiting" if seen.running else "expired"
+
+
+def _describe(response: Response, seen: Cabinet) -> None:
+    """What programs show about a subscription.
+
+    The names are those of Clash, Happ and v2RayTun; the others know them too.
+    """
+    s = settings.get()
+    headers = response.headers
+    headers["Profile-Title"] = _encoded(apps.TITLE, LONGEST_TITLE)
+    headers["Profile-Update-Interval"] = str(UPDATE_HOURS)
+    headers["Profile-Web-Page-Url"] = seen.subscription_url or s.mini_app_url
+    headers["Content-Disposition"] = f'attachment; filename="{apps.TITLE}"'
+    if s.support_url:
+        headers["Support-Url"] = s.support_url
+    if seen.expires_at:
+        expire = int(seen.expires_at.timestamp())
+        headers["Subscription-Userinfo"] = f"upload=0; download=0; total=0; expire={expire}"
+    if not seen.coming_url:
+        announcement = texts.WORDS[pages.language()][f"{_reason(seen)}_announce"]
+        headers["Announce"] = _encoded(announcement, LONGEST_ANNOUNCE)
+
+
+def _encoded(text: str, longest: int) -> str:
+    return "base64:" + base64.b64encode(text[:longest].encode()).decode()

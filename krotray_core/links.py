@@ -1,15 +1,13 @@
-"""Share links and subscription bodies. Pure: text in, text out.
-
-The form of a VLESS link: https://github.com/XTLS/Xray-core/discussions/716
-"""
+"""Share links, made from a server's template. Pure: text in, text out. `formats.vless` knows what stands in a link."""
 
 from __future__ import annotations
 
-import base64
 import re
-from ipaddress import IPv6Address
 from urllib.parse import parse_qs, quote, urlsplit
 from uuid import UUID
+
+from krotray_core.formats import vless
+from krotray_core.formats.vless import Node
 
 PLACEHOLDERS = ("uuid", "host", "name", "email")
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
@@ -49,23 +47,23 @@ def flow(template: str) -> str:
 
 
 def vless_url(template: str, *, key: UUID, host: str, name: str, email: str) -> str:
-    """The link that a VPN program takes, made from a server's template. Values are percent-encoded, IPv6 is bracketed."""
-    values = {"uuid": str(key), "host": _host(host), "name": quote(name, safe=""), "email": quote(email, safe="")}
-    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
+    """The link that a VPN program takes, made from a server's template. Values are percent-encoded, IPv6 is bracketed.
 
-
-def _host(host: str) -> str:
+    Whatever the template says is written by the same rules: ASCII only, each parameter once, never a "+" for a space.
+    """
+    values = {
+        "uuid": str(key),
+        "host": vless.bracketed(host),
+        "name": quote(name, safe=""),
+        "email": quote(email, safe=""),
+    }
+    link = _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
     try:
-        return f"[{IPv6Address(host)}]"
+        return vless.emit(vless.parse(link))
     except ValueError:
-        return host
+        return link  # a server's host or template from before it was checked; programs may still make sense of it
 
 
-def placeholder(remark: str) -> str:
-    """A link that leads nowhere and says `remark` in the VPN program's list: how an expired subscription explains itself."""
-    return f"vless://{UUID(int=0)}@127.0.0.1:1?encryption=none&type=tcp#{quote(remark, safe='')}"
-
-
-def subscription_body(links: list[str]) -> str:
-    """The base64 of newline-joined links, which every VPN program reads."""
-    return base64.b64encode("\n".join(links).encode()).decode()
+def placeholder(remark: str) -> Node:
+    """A server that is nowhere and says `remark` in the VPN program's list: how an expired subscription explains itself."""
+    return Node(UUID(int=0), "127.0.0.1", 1, remark, encryption="none")

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krotray_core import links
+from krotray_core.formats import share, vless
 from krotray_core.xray.client import Add, XrayClient
 from sandbox.parts import vpn
 from sandbox.world import World
@@ -99,8 +100,28 @@ def test_every_address_and_key_survive(address: object, key: UUID) -> None:
 
 
 def test_stray_braces_stay_as_they_are() -> None:
-    link = links.vless_url(WITH_JSON, key=KEY, host="h.example", name="N", email="user_1")
-    assert link == f'vless://{KEY}@h.example:443?type=xhttp&extra={{"xPaddingBytes":"1-{{2}}"}}&path=/{{}}#N'
+    said = dict(parse_qsl(made(WITH_JSON).query))
+    assert said == {"type": "xhttp", "extra": '{"xPaddingBytes":"1-{2}"}', "path": "/{}"}
+
+
+def test_a_template_written_carelessly_makes_a_link_by_the_rules() -> None:
+    link = links.vless_url(
+        "vless://{uuid}@пример.рф:443?type=ws&path=/крот+нора?ed=2048&type=grpc&sni=a.example&flow=#Нора {name}",
+        key=KEY,
+        host="unused",
+        name="a+b",
+        email="user_1",
+    )
+    assert link.isascii()
+    assert "+" not in link
+    parts = urlsplit(link)
+    assert parts.hostname == "xn--e1afmkfd.xn--p1ai"
+    assert parse_qsl(parts.query) == [("sni", "a.example"), ("type", "ws"), ("path", "/крот+нора?ed=2048")]
+    assert unquote(parts.fragment) == "Нора a+b"
+
+
+def test_a_template_from_before_it_was_checked_still_makes_some_link() -> None:
+    assert made("vless://{uuid}@{host}?type=tcp#x").netloc == f"{KEY}@203.0.113.7"
 
 
 @pytest.mark.parametrize(
@@ -162,22 +183,22 @@ def test_a_template_whose_links_no_program_could_use_is_refused(template: str) -
 
 def test_a_placeholder_leads_nowhere_and_says_why() -> None:
     said = "Подписка закончилась — продлите её в Telegram #1 🐀"
-    link = urlsplit(links.placeholder(said))
+    link = urlsplit(vless.emit(links.placeholder(said)))
     assert unquote(link.fragment) == said
     assert (link.scheme, link.username, link.hostname, link.port) == ("vless", str(UUID(int=0)), "127.0.0.1", 1)
-    assert links.placeholder(said).isascii()
+    assert link.fragment.isascii()
 
 
 def test_a_subscription_body_is_base64_of_one_link_a_line() -> None:
     several = [links.vless_url(REALITY, key=uuid4(), host="h.example", name=n, email="user_1") for n in ("A", "Б")]
-    body = links.subscription_body(several)
+    body = share.body(several)
     assert base64.b64decode(body, validate=True).decode().split("\n") == several
-    assert base64.b64decode(links.subscription_body([])) == b""
+    assert base64.b64decode(share.body([])) == b""
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\n", codec="utf-8"), min_size=1), min_size=1))
 def test_any_links_come_back_from_a_body(several: list[str]) -> None:
-    body = links.subscription_body(several)
+    body = share.body(several)
     assert "\n" not in body
     assert base64.b64decode(body, validate=True).decode().split("\n") == several
 

@@ -1,0 +1,19 @@
+"""GET /api/connect: the programs for every device, with links that hand them one's own subscription."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from krotray_api import auth
+from krotray_api.schemas import ConnectOut, answer
+from krotray_core import apps, cabinet
+
+blueprint = Blueprint("connect", __name__)
+
+
+@blueprint.get("/api/connect")
+def connect() -> dict[str, object]:
+    """What to install and press; without a running subscription only what to install."""
+    seen = cabinet.of_user(auth.current_user().id)
+    url = seen.subscription_url if seen.running else None
+    return answer(ConnectOut.of(url, apps.for_subscription(url, apps.TITLE)))
