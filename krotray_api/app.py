@@ -12,11 +12,15 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from krotray_api import (
     auth,
     cli,
+    connect,
     headers,
+    invite,
     limits,
     me,
     miniapp,
+    open,
     openapi,
+    pages,
     payments,
     plans,
     problems,
@@ -66,7 +70,7 @@ def create_app() -> Flask:
     problems.install(app)
     headers.install(app)
     limits.install(app)
-    for module in (plans, me, payments, webhook, openapi, sub, service, miniapp):
+    for module in (plans, me, payments, invite, connect, webhook, openapi, sub, open, pages, service, miniapp):
         app.register_blueprint(module.blueprint)
     cli.install(app)
     return app

@@ -77,6 +77,7 @@ limiter = Limiter(_address, strategy="fixed-window", on_breach=_refuse, swallow_
 
 on_create = limiter.limit(lambda: settings.get().create_rate_limit, key_func=_caller)
 on_check = limiter.limit(lambda: settings.get().check_rate_limit, key_func=_caller)
+on_rotate = limiter.limit(lambda: settings.get().rotate_rate_limit, key_func=_caller)
 on_webhook = limiter.limit(_webhook_rate, key_func=_webhook_caller)
 
 

@@ -1,12 +1,13 @@
-"""GET /api/me and /api/key: one's own subscription."""
+"""GET /api/me and /api/key: one's own subscription; POST /api/key/rotate: another key for it."""
 
 from __future__ import annotations
 
 from flask import Blueprint
 
-from krotray_api import auth
+from krotray_api import auth, limits
 from krotray_api.schemas import KeyOut, MeOut, SubscriptionOut, UserOut, answer
-from krotray_core import cabinet
+from krotray_core import cabinet, ledger, subscriptions
+from krotray_tasks import access
 
 blueprint = Blueprint("me", __name__)
 
@@ -23,7 +24,22 @@ def me() -> dict[str, object]:
 @blueprint.get("/api/key")
 def key() -> dict[str, object]:
     """How to connect, while there is something to connect with."""
-    seen = cabinet.of_user(auth.current_user().id)
+    return _key(auth.current_user().id)
+
+
+@blueprint.post("/api/key/rotate")
+@limits.on_rotate
+def rotate() -> dict[str, object]:
+    """A new key and a new link: the old ones stop working. The key itself is null until its server has confirmed it."""
+    user = auth.current_user()
+    with ledger.acting("user"):
+        changed = subscriptions.rotate_key(user.telegram_id)
+    access.converge_all(changed.servers)
+    return _key(user.id)
+
+
+def _key(user_id: int) -> dict[str, object]:
+    seen = cabinet.of_user(user_id)
     if not seen.running:
         return answer(KeyOut())
     return answer(

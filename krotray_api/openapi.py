@@ -10,11 +10,33 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from krotray_api import auth
-from krotray_api.schemas import CreatePayment, KeyOut, MeOut, PaymentCreated, PaymentOut, PlansOut, Problem
+from krotray_api.schemas import (
+    ConnectOut,
+    CreatePayment,
+    InviteOut,
+    KeyOut,
+    MeOut,
+    PaymentCreated,
+    PaymentOut,
+    PaymentsOut,
+    PlansOut,
+    Problem,
+)
 
 blueprint = Blueprint("openapi", __name__)
 
-_MODELS: tuple[type[BaseModel], ...] = (CreatePayment, KeyOut, MeOut, PaymentCreated, PaymentOut, PlansOut, Problem)
+_MODELS: tuple[type[BaseModel], ...] = (
+    ConnectOut,
+    CreatePayment,
+    InviteOut,
+    KeyOut,
+    MeOut,
+    PaymentCreated,
+    PaymentOut,
+    PaymentsOut,
+    PlansOut,
+    Problem,
+)
 _LOGIN = [{"initData": []}, {"initDataBearer": []}]
 _PAYMENT_ID = {"name": "payment_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
 
@@ -57,6 +79,10 @@ def _paths() -> dict[str, Any]:
         "/api/plans": {"get": _operation("What is sold", PlansOut, 200, (), login=False)},
         "/api/me": {"get": _operation("The home screen", MeOut, 200, (401,))},
         "/api/key": {"get": _operation("How to connect", KeyOut, 200, (401,))},
+        "/api/key/rotate": {"post": _operation("Replace the key and the link", KeyOut, 200, (401, 404, 429))},
+        "/api/connect": {"get": _operation("The programs for every device", ConnectOut, 200, (401,))},
+        "/api/invite": {"get": _operation("One's own invitation", InviteOut, 200, (401,))},
+        "/api/payments": {"get": _operation("One's own payments, at most 50", PaymentsOut, 200, (401,))},
         "/api/payments/create": {"post": create},
         "/api/payments/{payment_id}": {"get": payment},
         "/api/payments/{payment_id}/check": {"post": check},

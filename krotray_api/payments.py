@@ -8,12 +8,14 @@ from flask import Blueprint
 from pydantic import ValidationError
 
 from krotray_api import auth, bodies, limits
-from krotray_api.schemas import CreatePayment, PaymentCreated, PaymentOut, answer
+from krotray_api.schemas import CreatePayment, PaymentCreated, PaymentOut, PaymentsOut, answer
 from krotray_core import billing, checkout
 from krotray_core.errors import Invalid, NotFound
 from krotray_tasks import money
 
 blueprint = Blueprint("payments", __name__, url_prefix="/api/payments")
+
+MOST_LISTED = 50
 
 
 @blueprint.post("/create")
@@ -28,6 +30,13 @@ def create() -> tuple[dict[str, object], int]:
         raise Invalid(f"missing or malformed: {', '.join(wrong)}") from None
     payment = checkout.start(user.id, wanted.tariff, wanted.method, wanted.email)
     return answer(PaymentCreated(payment_id=payment.id, confirmation_url=payment.confirmation_url)), 201
+
+
+@blueprint.get("")
+def history() -> dict[str, object]:
+    """One's own payments, the newest first."""
+    rows = billing.latest(user_id=auth.current_user().id, limit=MOST_LISTED)
+    return answer(PaymentsOut(payments=[PaymentOut.of(row) for row in rows]))
 
 
 @blueprint.get("/<payment_id>")

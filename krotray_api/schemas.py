@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from krotray_core import money, receipts, settings
+from krotray_core.apps import Platform, PlatformId
 from krotray_core.cabinet import Cabinet, State
 from krotray_core.models import Payment, Plan, User
 from krotray_core.plans import CURRENCY
@@ -122,6 +124,36 @@ class KeyOut(BaseModel):
     days_left: int = 0
 
 
+class AppOut(BaseModel):
+    """A VPN program."""
+
+    id: str
+    name: str
+    store_url: str
+    open_url: str | None = Field(description="The page that hands it the subscription; null without a running one")
+
+
+class PlatformOut(BaseModel):
+    """A kind of device and its programs, the best one first."""
+
+    id: PlatformId
+    apps: list[AppOut]
+
+
+class ConnectOut(BaseModel):
+    """What to install on which device; the addresses are null without a running subscription."""
+
+    subscription_url: str | None
+    qr_url: str | None
+    platforms: list[PlatformOut]
+
+    @classmethod
+    def of(cls, url: str | None, platforms: list[Platform]) -> ConnectOut:
+        """From the catalogue, made for the subscription at this address."""
+        shown = [PlatformOut.model_validate(asdict(platform)) for platform in platforms]
+        return cls(subscription_url=url, qr_url=f"{url}/qr.svg" if url else None, platforms=shown)
+
+
 class CreatePayment(BaseModel):
     """What to buy, and how to pay for it (`sbp` or `card`)."""
 
@@ -147,6 +179,7 @@ class PaymentOut(BaseModel):
     amount: str
     currency: str
     tariff: str
+    months: int
     method: Literal["sbp", "card"]
     created_at: datetime
     paid_at: datetime | None
@@ -165,6 +198,7 @@ class PaymentOut(BaseModel):
             amount=money.to_text(payment.amount_kopecks),
             currency=payment.currency,
             tariff=payment.plan_code,
+            months=payment.months,
             method=payment.method,
             created_at=payment.created_at,
             paid_at=payment.paid_at,
@@ -172,6 +206,19 @@ class PaymentOut(BaseModel):
             cancel_reason=payment.cancel_reason,
             refunded_amount=money.to_text(payment.refunded_kopecks),
         )
+
+
+class PaymentsOut(BaseModel):
+    """One's payments, the newest first."""
+
+    payments: list[PaymentOut]
+
+
+class InviteOut(BaseModel):
+    """An invitation of one's own into the bot, and how many have come by it."""
+
+    url: str | None = Field(description="Null until the bot has logged in once")
+    came: int
 
 
 class Problem(BaseModel):

@@ -4,56 +4,102 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
+from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
+from axe_playwright_python.base import AXE_SCRIPT
+from flask import Flask
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
+from werkzeug.serving import WSGIRequestHandler, make_server
 
+from krotray_core import billing, subscriptions
 from sandbox.person import Person
 from sandbox.world import World
 from tests.chromium import executable
+from tests.conftest import at_checkout, converge_all
+
+expect.set_options(timeout=10_000)
 
 PHONE = {"width": 390, "height": 844}
-REFUSABLE = "/api/payments/create"
+REFUSABLE = ("/api/payments/create",)
+SERIOUS = """axe.run({resultTypes: ["violations"]}).then(({violations}) => violations
+    .filter(({impact}) => impact === "serious" || impact === "critical")
+    .map(({id, nodes}) => [id, nodes.map(({html}) => html)]))"""
+TARGETS = "button, a.button, summary, label, input:not(.for-ears)"
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser."""
     options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic", "--no-first-run"]
+    options.append("--disable-features=LocalNetworkAccessChecks")  # frames from elsewhere, on loopback
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=executable(playwright), args=options)
         yield made
         made.close()
 
 
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
-def phone(browser: Browser, *, scheme: str = "light") -> Iterator[Page]:
-    """A phone's screen; any error in the page fails the test, but for a payment that is refused."""
-    context = browser.new_context(
-        viewport=PHONE, color_scheme=scheme, locale="ru-RU", permissions=["clipboard-read", "clipboard-write"]
-    )
+def serving(app: Flask, world: World) -> Iterator[None]:
+    """The application where the world expects it, in this process."""
+    server = make_server("127.0.0.1", world.web_port, app, threaded=True, request_handler=_Quiet)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@contextmanager
+def phone(
+    browser: Browser,
+    *,
+    scheme: str = "light",
+    refusable: tuple[str, ...] = REFUSABLE,
+    script: str | None = None,
+    **options: Any,
+) -> Iterator[Page]:
+    """A phone's screen; any error in the page fails the test, but for a call to one of these addresses that is refused.
+
+    `script` is what comes in place of Telegram's own; by default none does.
+    """
+    usual: dict[str, Any] = {"viewport": PHONE, "color_scheme": scheme, "locale": "ru-RU"}
+    usual["permissions"] = ["clipboard-read", "clipboard-write"]
+    context = browser.new_context(**usual | options)
     page = context.new_page()
     errors: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
         url = message.location.get("url", "")
-        if message.type == "error" and "telegram.org" not in url and not url.endswith(REFUSABLE):
-            errors.append(message.text)
+        excused = "telegram.org" in url or url.endswith(refusable) or "ERR_INTERNET_DISCONNECTED" in message.text
+        if message.type == "error" and not excused:
+            errors.append(f"{message.text} {url}")
 
-    def no_telegram(route: Route) -> None:
-        route.abort()  # the page has to work where Telegram's script does not load
+    def telegram(route: Route) -> None:
+        if script:
+            route.fulfill(body=script, content_type="text/javascript")
+        else:
+            route.abort()  # the page has to work where Telegram's script does not load
 
-    page.on("console", note)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    context.route("https://telegram.org/**", no_telegram)
+    context.on("console", note)
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    context.route("https://telegram.org/**", telegram)
     yield page
     context.close()
     assert errors == []
 
 
-def open_app(page: Page, world: World, person: Person) -> None:
+def open_app(page: Page, world: World, person: Person, platform: str = "android") -> None:
     """Opens the Mini App as Telegram does."""
-    login = f"tgWebAppData={quote(person.init_data(), safe='')}&tgWebAppVersion=8.0&tgWebAppPlatform=android"
+    login = f"tgWebAppData={quote(person.init_data(), safe='')}&tgWebAppVersion=8.0&tgWebAppPlatform={platform}"
     page.goto(f"{world.mini_app_url}#{login}")
 
 
@@ -67,7 +113,50 @@ def fits(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def usable(page: Page) -> None:
+    """Everything that is pressed is large enough, and axe finds nothing serious."""
+    small = page.evaluate(
+        """(targets) => [...document.querySelectorAll(targets)].filter((one) => one.checkVisibility())
+        .filter((one) => !(one.matches("input") && one.closest("label")))
+        .map((one) => [one.outerHTML.slice(0, 90), one.getBoundingClientRect()])
+        .filter(([, box]) => box.width < 44 || box.height < 44).map(([what, box]) => `${what} ${box.width}x${box.height}`)""",
+        TARGETS,
+    )
+    assert small == []
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    assert page.evaluate(SERIOUS) == []
+
+
 def reached_checkout(page: Page, world: World) -> str:
     """Waits for the checkout's page, and returns YooKassa's id of the payment."""
     page.wait_for_url(f"{world.yookassa_url}/checkout/*", timeout=20_000)
     return page.url.rpartition("/")[2]
+
+
+class Visit:
+    """Somebody with their phone."""
+
+    def __init__(self, page: Page, world: World) -> None:
+        self.page, self.world, self.person, self.platform = page, world, Person(world), "android"
+
+    def has_days(self, days: int) -> None:
+        """An admin gives them days, and their key works."""
+        subscriptions.grant(self.person.telegram_id, days)
+        converge_all()
+
+    def has_paid(self, plan: str = "1m") -> str:
+        """They buy and pay."""
+        payment_id = self.person.buy(plan)["payment_id"]
+        payment = billing.find(UUID(payment_id))
+        at_checkout(self.world, payment)
+        billing.settle(payment.id)
+        converge_all()
+        return payment_id
+
+    def opens(self, name: str, *presses: str) -> None:
+        """The app shows the screen `name` first; then one thing after another is pressed."""
+        open_app(self.page, self.world, self.person, self.platform)
+        state(self.page, name)
+        for press in presses:
+            self.page.get_by_test_id(press).click()

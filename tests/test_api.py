@@ -12,10 +12,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from krotray_core import billing, cabinet, db, settings, subscriptions
-from krotray_core.models import Server
+from krotray_core import billing, cabinet, db, invites, settings, subscriptions
+from krotray_core.models import Entry, Server
 from sandbox.person import Person
 from sandbox.world import World
 from tests.conftest import at_checkout, at_once, converge_all
@@ -78,6 +79,72 @@ def test_from_nothing_to_a_key_and_back(client: FlaskClient, fresh: World, fleet
     assert me["state"] == me["subscription"]["status"] == "expired"
     assert me["subscription"]["vless_url"] is None
     assert get(client, "/api/key", person) == nothing
+
+
+def test_another_key(client: FlaskClient, fleet: list[Server], person: Person) -> None:
+    assert fleet
+    problem(client.post("/api/key/rotate"), 401, "init_data_missing")
+    login = {HEADER: person.init_data()}
+    problem(client.post("/api/key/rotate", headers=login), 404, "not_found")
+    subscriptions.grant(person.telegram_id, 30)
+    converge_all()
+    before = get(client, "/api/key", person)
+    rotated = client.post("/api/key/rotate", headers=login)
+    assert rotated.status_code == 200
+    after = rotated.get_json()
+    assert after["vless_url"] is None, "no server knows it yet"
+    assert after["subscription_url"] != before["subscription_url"]
+    assert after["expires_at"] == before["expires_at"]
+    problem(client.get(before["subscription_url"].removeprefix(settings.get().origin)), 404, "not_found")
+    converge_all()
+    key = get(client, "/api/key", person)
+    assert key["subscription_url"] == after["subscription_url"]
+    assert key["vless_url"].partition("@")[0] != before["vless_url"].partition("@")[0]
+    (line,) = [line for line in story(person) if line.event == "key_rotated"]
+    assert line.actor == "user"
+    for _ in range(3):
+        assert client.post("/api/key/rotate", headers=login).status_code == 200
+    refused = client.post("/api/key/rotate", headers=login)
+    problem(refused, 429, "too_many_requests")
+    assert 0 < int(refused.headers["Retry-After"]) <= 3601
+    assert get(client, "/api/key", person)["subscription_url"] != before["subscription_url"]
+
+
+def story(person: Person) -> list[Entry]:
+    """The ledger's lines about somebody's subscription."""
+    mine = select(Entry).where(Entry.user_id == user_of(person).id)
+    with db.transaction() as session:
+        return list(session.scalars(mine))
+
+
+def test_what_was_paid_is_listed_to_its_payer_only(client: FlaskClient, fresh: World, person: Person) -> None:
+    problem(client.get("/api/payments"), 401, "init_data_missing")
+    assert get(client, "/api/payments", person) == {"payments": []}
+    bought = [
+        create(client, person, {"tariff": tariff, "method": method}).get_json()["payment_id"]
+        for tariff, method in (("1m", "card"), ("3m", "card"), ("3m", "sbp"))
+    ]
+    at_checkout(fresh, billing.find(UUID(bought[0])))
+    billing.settle(UUID(bought[0]))
+    assert create(client, Person(fresh)).status_code == 201
+    listed = get(client, "/api/payments", person)["payments"]
+    assert [row["payment_id"] for row in listed] == bought[::-1]
+    assert [row["status"] for row in listed] == ["pending", "pending", "succeeded"]
+    assert [row["months"] for row in listed] == [3, 3, 1]
+    assert listed == [get(client, f"/api/payments/{payment_id}", person) for payment_id in bought[::-1]]
+
+
+def test_an_invitation_of_ones_own(client: FlaskClient, fresh: World, person: Person) -> None:
+    problem(client.get("/api/invite"), 401, "init_data_missing")
+    assert get(client, "/api/invite", person) == {"url": None, "came": 0}
+    invites.remember_bot(1, "krotray_bot")
+    mine = get(client, "/api/invite", person)
+    assert mine["url"].startswith("https://t.me/krotray_bot?start=ref_")
+    friend = Person(fresh)
+    get(client, "/api/me", friend)
+    assert invites.accept(user_of(friend).id, mine["url"].partition("=")[2])
+    assert get(client, "/api/invite", person) == {"url": mine["url"], "came": 1}
+    assert get(client, "/api/invite", friend)["url"] != mine["url"]
 
 
 @pytest.mark.parametrize("path", ["/api/me", "/api/key", f"/api/payments/{uuid4()}"])

@@ -11,7 +11,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from krotray_bot import reasons
+from krotray_core import reasons
 from sandbox.person import Person
 from sandbox.service import Service
 from sandbox.world import World
@@ -88,6 +88,8 @@ def test_from_nothing_to_a_key(page: Page, own_world: World, service: Service) -
 
     state(page, "active")
     expect(page.get_by_test_id("days-left")).to_contain_text("90")
+    fits(page)
+    page.get_by_test_id("to-key").click()
     expect(page.get_by_test_id("vless-url")).to_contain_text("vless://")
     fits(page)
     page.get_by_test_id("copy-vless").click()

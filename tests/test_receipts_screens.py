@@ -16,10 +16,10 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Page, expect
 from telebot.types import CallbackQuery, Message
 
-from krotray_bot import reasons, screens, words
+from krotray_bot import screens, words
 from krotray_bot.desk import Desk
 from krotray_bot.talk import Screen, Talk
-from krotray_core import billing, checkout, plans, settings, users
+from krotray_core import billing, checkout, plans, reasons, settings, users
 from krotray_core.cabinet import Cabinet
 from krotray_core.errors import EmailInvalid
 from krotray_core.models import Payment, Plan, User
@@ -61,8 +61,8 @@ class TestReasons:
 
     @pytest.mark.parametrize(("language", "ours"), [("ru", reasons.RU), ("en", reasons.EN)])
     def test_the_mini_app_and_the_bot_say_the_same(self, language: str, ours: dict[str, str]) -> None:
-        script = (ROOT / "krotray_api/miniapp/static/reasons.js").read_text()
-        block = re.search(rf"^export const {language} = {{\n(.*?)^}};", script, re.MULTILINE | re.DOTALL)
+        script = (ROOT / f"krotray_api/miniapp/static/words/reasons-{language}.js").read_text()
+        block = re.search(r"^export const reasons = {\n(.*?)^};", script, re.MULTILINE | re.DOTALL)
         assert block
         lines = re.findall(r'^  "?(\w+)"?: (".*"),$', block[1], re.MULTILINE)
         assert len(lines) == block[1].count("\n")
@@ -83,7 +83,7 @@ class TestReasons:
         screen = screens.checked(words.RU, payment(status="canceled", cancel_reason=reason), Cabinet("expired"), NOW)
         assert screen.text == reasons.RU.get(reason or "", words.RU.canceled)
         assert "деньги" in screen.text or "денег" in screen.text
-        assert does(screen) == ["pay:1m:1-30-10000:card", "pay:1m:1-30-10000:sbp", "buy", "home"]
+        assert does(screen) == ["pay:1m:1-30-10000:card", "pay:1m:1-30-10000:sbp", "go:buy", "go:home"]
 
     def test_money_that_went_back_in_the_chat(self) -> None:
         back = payment(status="refunded", refunded_kopecks=100_00)
@@ -223,7 +223,7 @@ class TestInTheChat:
         question = buyer.press(MONTH_BY_CARD)
         assert question.text.startswith("На какой e-mail прислать чек?")
         assert CONSENT in question.text
-        assert does(question) == ["buy"]
+        assert does(question) == ["go:buy"]
         assert asked(fresh) == 0
 
         offered = buyer.write(" Anna.K+vpn&co@Example.COM \n")
@@ -246,7 +246,7 @@ class TestInTheChat:
         users.keep_receipt_email(buyer.user.id, "old@example.com")
         screen = buyer.write(wrong)
         assert screen.text == words.RU.email_wrong
-        assert does(screen) == ["home"]
+        assert does(screen) == ["go:home"]
         assert buyer.kept() == "old@example.com"
 
     @pytest.mark.parametrize("text", ["здравствуйте", "anna собака mail.ru", None])
@@ -270,7 +270,7 @@ class TestInTheChat:
             plans.withdraw(plan.code)
         empty = buyer.write("anna@example.com")
         assert words.RU.nothing_on_sale in empty.text
-        assert does(empty) == ["key", "home"]
+        assert does(empty) == ["go:key", "go:home"]
 
     def test_too_many_open_bills_lead_to_the_latest(self) -> None:
         buyer = Buyer()
@@ -282,7 +282,7 @@ class TestInTheChat:
         plans.put("1m", amount_kopecks=200_00)
         screen = buyer.press("pay:1m:1-30-20000:card")
         assert screen.text == words.RU.too_many_open
-        assert does(screen) == [opened[-1].confirmation_url, f"check:{opened[-1].id}", "home"]
+        assert does(screen) == [opened[-1].confirmation_url, f"check:{opened[-1].id}", "go:home"]
 
 
 @pytest.mark.usefixtures("fresh")

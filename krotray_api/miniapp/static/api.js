@@ -45,5 +45,14 @@ async function call(method, path, body) {
 export const plans = () => call("GET", "plans");
 export const me = () => call("GET", "me");
 export const pay = (tariff, method, email) => call("POST", "payments/create", { tariff, method, email });
+/** `{payments}`, the newest first. */
+export const payments = () => call("GET", "payments");
 export const payment = (id) => call("GET", `payments/${encodeURIComponent(id)}`);
 export const check = (id) => call("POST", `payments/${encodeURIComponent(id)}/check`);
+export const key = () => call("GET", "key");
+/** Another key; answers as `key` does. */
+export const rotate = () => call("POST", "key/rotate");
+/** `{subscription_url, qr_url, platforms}`: the VPN programs, and the links that hand the subscription to them. */
+export const connect = () => call("GET", "connect");
+/** `{url, came}`; `url` may be null. */
+export const invite = () => call("GET", "invite");

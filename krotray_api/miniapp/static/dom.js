@@ -18,10 +18,12 @@ let shown = "";
 export function show(screen) {
   const view = document.getElementById("view");
   const name = screen.dataset.state;
-  const held = shown === name ? document.activeElement?.dataset?.testid : null;
-  view.removeAttribute("aria-busy");
+  const active = document.activeElement;
+  const held = shown === name && view.contains(active) ? (active.dataset.testid ?? "title") : null;
+  if (screen.hasAttribute("aria-busy")) view.setAttribute("aria-busy", "true");
+  else view.removeAttribute("aria-busy");
   view.replaceChildren(screen);
-  if (held) view.querySelector(`[data-testid="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+  if (held) view.querySelector(held === "title" ? "h1" : `[data-testid="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
   else if (shown && shown !== name) {
     window.scrollTo(0, 0);
     screen.querySelector("h1")?.focus({ preventScroll: true });

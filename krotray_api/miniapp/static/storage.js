@@ -20,3 +20,11 @@ export const begun = {
   set: (user, id) => guarded(() => localStorage.setItem(`krotray.payment.${user}`, id)),
   forget: (user) => guarded(() => localStorage.removeItem(`krotray.payment.${user}`)),
 };
+
+const LANGUAGES = ["ru", "en"];
+
+/** The language that somebody chose here, if they did: one of ours, or null. */
+export const chosenLanguage = {
+  get: () => LANGUAGES.find((code) => code === guarded(() => localStorage.getItem("krotray.language"))) ?? null,
+  set: (code) => guarded(() => localStorage.setItem("krotray.language", code)),
+};

@@ -1,4 +1,4 @@
-// Everything that Telegram gives: who is here, in which colours, and how links open. Works without Telegram's script too.
+// What Telegram gives: who is here, in which colours, and how links open. Works without Telegram's script too.
 
 import { session } from "./storage.js";
 
@@ -57,49 +57,50 @@ export function language() {
   return navigator.language || "ru";
 }
 
-/** Tells Telegram that the page is here, now or as soon as its script comes. */
-export function hello() {
+/** Telegram's own object, once its script is there and somebody is logged in; `version` is the oldest that will do. */
+export function app(version = "6.0") {
+  const found = webApp();
+  return initData && found?.isVersionAtLeast(version) ? found : null;
+}
+
+/** Tells Telegram that the page is here, now or as soon as its script comes; `ready` is called then. */
+export function hello(ready) {
   const greet = () => {
-    const app = webApp();
-    if (!app || !initData) return;
-    app.ready();
-    app.expand();
-    app.onEvent("themeChanged", scheme);
+    const found = app();
+    if (!found) return;
+    found.ready();
+    found.expand();
+    found.onEvent("themeChanged", scheme);
     scheme();
-    back(wayBack);
+    ready();
   };
   if (webApp()) greet();
   else document.getElementById("telegram-script")?.addEventListener("load", greet);
 }
 
+const knows = (found) => found && found.platform !== "unknown";
+
 /** Opens the checkout: beside the Mini App where Telegram can do so, otherwise in its place. */
 export function open(url) {
-  const app = webApp();
-  if (initData && app && app.platform !== "unknown") app.openLink(url);
+  if (knows(app())) app().openLink(url);
   else location.href = url;
 }
 
+/** Opens a page beside the app, wherever that runs. Telegram takes only http and https. */
+export function openBeside(url) {
+  if (knows(app())) app().openLink(url);
+  else window.open(url, "_blank", "noopener");
+}
+
+/** Lets somebody pick a chat to send a link to. */
+export function share(url, text) {
+  const address = `https://t.me/share/url?url=${encodeURIComponent(url)}&text=${encodeURIComponent(text)}`;
+  if (knows(app("6.1"))) app("6.1").openTelegramLink(address);
+  else window.open(address, "_blank", "noopener");
+}
+
 /** Closes the Mini App; null where there is nothing to close. */
-export const closer = () => (initData && webApp() ? () => webApp().close() : null);
+export const closer = () => (app() ? () => app().close() : null);
 
-let wayBack = null;
-
-/** What Telegram's own back button does; null hides it. */
-export function back(go) {
-  const button = since("6.1")?.BackButton;
-  if (button && wayBack) button.offClick(wayBack);
-  wayBack = go;
-  if (!button) return;
-  if (go) button.onClick(go).show();
-  else button.hide();
-}
-
-/** A nod from the phone: something has worked. */
-export function nod() {
-  since("6.1")?.HapticFeedback.notificationOccurred("success");
-}
-
-function since(version) {
-  const app = webApp();
-  return initData && app?.isVersionAtLeast(version) ? app : null;
-}
+/** What Telegram says it runs on ("android", "ios", "tdesktop", "weba" ...), or "". */
+export const client = () => webApp()?.platform ?? launch.get("tgWebAppPlatform") ?? "";

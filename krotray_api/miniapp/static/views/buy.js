@@ -2,8 +2,9 @@
 
 import { h, say } from "../dom.js";
 import { saving } from "../format.js";
+import { tick } from "../native.js";
 import { count, rubles, t, trouble } from "../texts.js";
-import { bar, busy, button, hero, isBusy, notice, screen, title } from "./parts.js";
+import { backButton, bar, busy, button, hero, isBusy, notice, screen, title } from "./parts.js";
 import { till } from "./till.js";
 
 /** The plans as cards; with `choose` they can be chosen. */
@@ -33,8 +34,11 @@ export function planList(plans, chosen, choose) {
   return h("fieldset", { class: "plans" }, h("legend", { class: "for-ears" }, t.buy.plans), ...plans.map(card));
 }
 
-/** `chosen` is what they wanted last: {code, method, email}; `goBack` is there when there is something to go back to. */
-export function buyView({ state, plans, receipt, chosen, usual, note, goBack, pay, bill }) {
+/**
+ * `chosen` is what they wanted last: {code, method, email}, and `choose` is told when that changes; `goBack` is there when there is
+ * something to go back to, `menu` when this is home.
+ */
+export function buyView({ state, plans, receipt, chosen, usual, note, goBack, pay, bill, choose: tell, menu }) {
   let plan = plans.find((one) => one.code === chosen.code) ?? plans.find((one) => one.months === usual) ?? plans[0];
   let method = chosen.method ?? "sbp";
   const email = receipt.email_required ? emailField(chosen.email, receipt.consent, submit) : null;
@@ -48,14 +52,21 @@ export function buyView({ state, plans, receipt, chosen, usual, note, goBack, pa
 
   const choose = (one) => {
     plan = one;
+    tick();
+    tell({ code: one.code });
     if (!isBusy(go)) go.textContent = t.buy.pay(rubles(plan.amount));
     else go.dataset.words = t.buy.pay(rubles(plan.amount));
+  };
+  const pickWay = (code) => {
+    method = code;
+    tick();
+    tell({ method });
   };
   const way = (code, words) =>
     h(
       "label",
       { class: "way", "data-testid": `method-${code}` },
-      h("input", { type: "radio", name: "method", value: code, checked: code === method, onchange: () => (method = code) }),
+      h("input", { type: "radio", name: "method", value: code, checked: code === method, onchange: () => pickWay(code) }),
       h("span", {}, words),
     );
   const fresh = state === "no_subscription";
@@ -68,7 +79,8 @@ export function buyView({ state, plans, receipt, chosen, usual, note, goBack, pa
     planList(plans, plan.code, choose),
     h("fieldset", { class: "ways" }, h("legend", { class: "caption" }, t.buy.methods), way("sbp", t.buy.sbp), way("card", t.buy.card)),
     email?.node,
-    bar(...counter.lines, goBack && button("plain", t.buy.back, goBack, { "data-testid": "back" }), go),
+    menu,
+    bar(...counter.lines, backButton(t.buy.back, goBack), go),
   );
 }
 
@@ -114,7 +126,7 @@ const withLinks = (text) =>
   text.split(/(https?:\/\/[^\s<>"]*[^\s<>".,;:!?)])/).map((part, at) => (at % 2 ? h("a", { href: part, target: "_blank", rel: "noopener" }, part) : part));
 
 /** The shop's window is empty. `look()` returns when it still is, and may throw an ApiError. */
-export function nothingView({ goBack, look }) {
+export function nothingView({ goBack, look, menu }) {
   const status = h("p", { class: "status" });
   const asks = button("primary", t.buy.refresh, async () => {
     if (isBusy(asks)) return;
@@ -132,6 +144,7 @@ export function nothingView({ goBack, look }) {
     "nothing_on_sale",
     hero("asleep", t.buy.nothing, t.buy.nothingLead),
     status,
-    bar(goBack && button("plain", t.buy.back, goBack, { "data-testid": "back" }), asks),
+    menu,
+    bar(backButton(t.buy.back, goBack), asks),
   );
 }

@@ -12,7 +12,7 @@ export function canceledView({ payment, plan, pay, bill, other, home }) {
   const again = button("primary", t.retry, () => counter.press(again, plan, payment.method), { "data-testid": "again" });
   const switched = button("soft", t.canceled.pay[another], () => counter.press(switched, plan, another), { "data-testid": `again-${another}` });
   const leave = home ? button("plain", t.waiting.home, home, { "data-testid": "home" }) : button("plain", t.waiting.other, other, { "data-testid": "other" });
-  const order = t.waiting.order(plan ? count(plan.months, t.months) : payment.tariff, rubles(payment.amount));
+  const order = t.waiting.order(count(payment.months, t.months), rubles(payment.amount));
   return screen(
     "payment_canceled",
     hero("hatch", t.canceled.title, h("p", { class: "strong", "data-testid": "order" }, order), h("p", { class: "lead", "data-testid": "why" }, why(payment))),

@@ -1,29 +1,23 @@
-// Screens that mostly say one thing: an error, or that this is not Telegram.
+// The screen that says what has gone wrong. It is there from the start: without a connection it could not be fetched.
 
 import { h } from "../dom.js";
 import { needsLogin, t, trouble, troubleTitle } from "../texts.js";
-import { planList } from "./buy.js";
-import { bar, busy, button, hero, isBusy, screen } from "./parts.js";
+import { backButton, bar, busy, button, hero, isBusy, screen } from "./parts.js";
 
-/** `close` is there where the window can be closed; it is offered when only opening it anew helps. */
-export function troubleView({ error, retry, close }) {
+/** For where there is no window of Telegram's to close. */
+export const openTelegram = () => h("a", { class: "button primary", href: "tg://", "data-testid": "open-telegram" }, t.outside.open);
+
+/**
+ * `close` is there where the window can be closed; it is offered when only opening it anew helps. `back` is there when there is
+ * a screen to go back to.
+ */
+export function troubleView({ error, retry, back, close }) {
   const again = () => {
     if (isBusy(act)) return;
     busy(act, t.loading);
     retry();
   };
-  const act =
-    close && needsLogin(error)
-      ? button("primary", t.close, close, { "data-testid": "close" })
-      : button("primary", t.retry, again, { "data-testid": "retry" });
-  return screen("error", hero("hatch", troubleTitle(error), trouble(error, "load")), bar(act));
+  const login = close ? () => button("primary", t.close, close, { "data-testid": "close" }) : openTelegram;
+  const act = needsLogin(error) ? login() : button("primary", t.retry, again, { "data-testid": "retry" });
+  return screen("error", hero("hatch", troubleTitle(error), trouble(error, "load")), bar(backButton(t.buy.back, back), act));
 }
-
-/** In a plain browser there is nobody to sell to, but the prices are no secret. */
-export const outsideView = ({ plans }) =>
-  screen(
-    "outside",
-    hero("asleep", t.outside.title, t.outside.lead),
-    plans.length ? planList(plans) : null,
-    bar(h("a", { class: "button primary", href: "tg://", "data-testid": "open-telegram" }, t.outside.open)),
-  );

@@ -8,7 +8,7 @@ const LONG = 20_000;
 const PATIENCE = 8000;
 
 /** `payment` may be null when it was begun on another device. `check()` asks for a look now. */
-export function waitingView({ payment, plan, check, go, other, home }) {
+export function waitingView({ payment, check, go, other, home }) {
   const status = h("p", { class: "status" });
   const tell = (words) => {
     if (status.textContent !== words) say(words);
@@ -29,7 +29,7 @@ export function waitingView({ payment, plan, check, go, other, home }) {
   };
   const url = payment?.confirmation_url;
   const asks = button(url ? "soft" : "primary", t.waiting.check, press, { "data-testid": "check-payment" });
-  const order = payment && t.waiting.order(plan ? count(plan.months, t.months) : payment.tariff, rubles(payment.amount));
+  const order = payment && t.waiting.order(count(payment.months, t.months), rubles(payment.amount));
   const node = screen(
     "payment_pending",
     hero("digging", t.waiting.title, order && h("p", { class: "strong", "data-testid": "order" }, order), payment ? t.waiting.lead : t.waiting.leadElsewhere),
@@ -46,19 +46,21 @@ export function waitingView({ payment, plan, check, go, other, home }) {
   return { node, tell, calm };
 }
 
-export function provisioningView({ refresh }) {
+/** `rotated`: the key was changed, nothing was paid. */
+export function provisioningView({ refresh, rotated }) {
+  const long = rotated ? t.provisioning.longRotated : t.provisioning.long;
   const status = h("p", { class: "status" });
   setTimeout(() => {
     if (!status.isConnected) return;
-    status.textContent = t.provisioning.long;
-    say(t.provisioning.long);
+    status.textContent = long;
+    say(long);
   }, LONG);
-  const asks = button("soft", t.provisioning.refresh, async () => {
+  const asks = button("primary", t.provisioning.refresh, async () => {
     if (isBusy(asks)) return;
     busy(asks, t.waiting.checking);
     await refresh();
     busy(asks, null);
   }, { "data-testid": "refresh" });
-  const node = screen("provisioning", hero("digging", t.provisioning.title, t.provisioning.lead), status, bar(asks));
-  return { node };
+  const lead = rotated ? t.provisioning.leadRotated : t.provisioning.lead;
+  return { node: screen("provisioning", hero("digging", t.provisioning.title, lead), status, bar(asks)) };
 }

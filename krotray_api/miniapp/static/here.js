@@ -1,0 +1,23 @@
+// What the app knows at this moment; the modules that move through it share it.
+
+export const here = {
+  me: null, // as /api/me said
+  looked: 0, // when
+  offer: { plans: [], receipt: { email_required: false, consent: null } },
+  chosen: {}, // what somebody wanted to buy last: {code, method, email}
+  payment: null, // begun on this device and without an end yet
+  left: false, // its owner went home without paying
+  rotated: false, // the key was changed here and its server has yet to hear of it
+  invite: null, // as /api/invite said
+};
+
+export const user = () => here.me.user.telegram_id;
+
+export const isRunning = () => here.me.state === "active" || here.me.state === "provisioning";
+
+/** Keeps what /api/me said. */
+export function seen(me) {
+  here.me = me;
+  here.looked = Date.now();
+  if (me.state !== "provisioning") here.rotated = false;
+}

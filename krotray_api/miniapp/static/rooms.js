@@ -1,0 +1,180 @@
+// The screens around the subscription: home, connecting, the key, what was paid, inviting.
+
+import * as api from "./api.js";
+import { fail, route } from "./app.js";
+import { say } from "./dom.js";
+import { here, isRunning, seen } from "./here.js";
+import * as native from "./native.js";
+import { repeat } from "./poll.js";
+import { buy, isStale, openBill, waiting } from "./purchase.js";
+import { go } from "./stage.js";
+import * as telegram from "./telegram.js";
+import { learnReasons, needsLogin, t, trouble } from "./texts.js";
+import { view } from "./views.js";
+import { menuList, skeleton } from "./views/parts.js";
+
+/** What there is beside the one thing to do. The invitation comes last, for the service has to be asked whether there is one. */
+export function menu(more = []) {
+  const list = menuList(t.menu.title, [...more, { words: t.menu.payments, act: payments, id: "payments" }]);
+  if (here.invite?.url) list.add({ words: t.menu.invite, act: invite, id: "invite" });
+  else if (!here.invite) askForInvite(list);
+  return list.node;
+}
+
+async function askForInvite(list) {
+  here.invite = await api.invite().catch(() => null); // asked again the next time
+  if (here.invite?.url && list.node.isConnected) list.add({ words: t.menu.invite, act: invite, id: "invite" });
+}
+
+/** Nothing bought yet: the shop's window is home. */
+export const shop = (note) => buy(note);
+
+/** Home with a subscription that runs or has run out. */
+export async function home(note = null) {
+  const { activeView, expiredView } = await view("home");
+  const { subscription, state } = here.me;
+  const renew = () => buy();
+  const options = { again: () => home() };
+  if (state === "expired") return go(expiredView({ subscription, note, renew, menu: menu() }), options);
+  const resume = () => {
+    here.left = false;
+    return waiting();
+  };
+  const rows = menu([{ words: t.menu.key, act: key, id: "key" }]);
+  go(activeView({ subscription, note, renew, resume, connect, unpaid: here.payment, menu: rows }), options);
+}
+
+/** Paid, or the key was changed, and its server has yet to hear of it; ends by itself. */
+export async function provisioning() {
+  const { provisioningView } = await view("waiting");
+  const { rotated } = here;
+  const look = async () => {
+    try {
+      const found = await api.me();
+      if (!screen.node.isConnected) return true;
+      seen(found);
+      if (found.state === "provisioning") return false;
+      native.nod();
+      await route(rotated ? null : { tone: "good", paid: true });
+      return true;
+    } catch (error) {
+      if (!needsLogin(error)) return false;
+      fail(error);
+      return true;
+    }
+  };
+  const screen = provisioningView({ refresh: look, rotated });
+  say(rotated ? t.provisioning.leadRotated : t.provisioning.lead);
+  go(screen.node, { live: repeat(look), again: provisioning });
+}
+
+/** In a plain browser there is nobody to sell to. */
+export async function outside() {
+  here.offer = await api.plans().catch(() => here.offer);
+  const shown = async () => go((await view("outside")).outsideView(here.offer), { again: shown });
+  await shown().catch((error) => fail(error, { retry: outside }));
+}
+
+const back = () => route();
+
+/** A screen that has to ask first: its bones, then what `made` makes of the answer, or what went wrong. `again` is this very call. */
+async function room(name, title, bones, ask, made, again) {
+  const waits = skeleton(name, title, bones);
+  go(waits, { back, again });
+  try {
+    const screen = await made(await ask());
+    if (waits.isConnected) go(screen, { back, again, live: screen.live ?? null });
+  } catch (error) {
+    if (waits.isConnected) fail(error, { retry: again, back });
+  }
+}
+
+export const connect = () =>
+  room(
+    "connect",
+    t.connect.title,
+    [90, 90, 90],
+    api.connect,
+    async (found) => (await view("connect")).connectView({ ...found, buy: () => buy(), back }),
+    connect,
+  );
+
+export const payments = () =>
+  room(
+    "payments",
+    t.payments.title,
+    [80, 80, 80],
+    async () => (await Promise.all([api.payments(), learnReasons()]))[0],
+    async (found) => (await view("payments")).paymentsView({ ...found, isStale, bill: openBill, buy: () => buy(), back }),
+    payments,
+  );
+
+export const invite = () =>
+  room(
+    "invite",
+    t.invite.title,
+    [120],
+    async () => (here.invite = await api.invite()),
+    async (found) => (await view("invite")).inviteView({ ...found, share: telegram.share, back }),
+    invite,
+  );
+
+/** The key and the link, and the way to new ones. */
+export const key = () =>
+  room(
+    "key",
+    t.key.title,
+    [180, 140],
+    api.key,
+    async (found) => {
+      if (!found.subscription_url) return (await view("connect")).nothingView({ buy: () => buy(), back });
+      const screen = (await view("key")).keyView({ ...found, rotate: askToRotate, back });
+      if (!found.vless_url) screen.live = repeat(() => keyIsThere(screen));
+      return screen;
+    },
+    key,
+  );
+
+/** Looks whether the new key works by now, and shows it then. */
+async function keyIsThere(screen) {
+  const found = await api.key().catch(() => null);
+  if (!screen.isConnected) return true;
+  if (!found?.vless_url) return false;
+  screen.arrived(found.vless_url);
+  return true;
+}
+
+async function askToRotate() {
+  const { confirmView } = await view("key");
+  go(confirmView({ rotate, keep: key }), { back: key, again: askToRotate });
+}
+
+/** Changes the key. Returns words that say why that did not work, or null. */
+async function rotate() {
+  const before = here.me.subscription?.subscription_url;
+  try {
+    await api.rotate();
+  } catch (error) {
+    if (needsLogin(error)) return void fail(error);
+    if (error.status === 404) return t.trouble.noKey;
+    const refused = error.status >= 400 && error.status < 500;
+    // The answer may have been lost on its way, with the key changed all the same.
+    const now = refused ? null : await api.key().catch(() => null);
+    if (refused || now?.subscription_url === before) {
+      native.shake();
+      return trouble(error, "rotate");
+    }
+    if (!now) return t.trouble.rotateUnknown;
+  }
+  here.rotated = true;
+  native.nod();
+  seen(await api.me().catch(() => here.me));
+  await rotated();
+  return null;
+}
+
+async function rotated() {
+  const { rotatedView } = await view("key");
+  say(t.key.done);
+  go(rotatedView({ connect, key }), { back, again: rotated });
+}
