@@ -20,8 +20,9 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     # Only now: our Celery application reads the settings when it is imported.
-    from krotray_bot import faults, login  # noqa: PLC0415
+    from krotray_bot import faults, login, presence  # noqa: PLC0415
     from krotray_bot.desk import Desk  # noqa: PLC0415
+    from krotray_bot.office import Office  # noqa: PLC0415
     from krotray_bot.polling import Failures, Poller  # noqa: PLC0415
     from krotray_bot.stop import Stop, Stopped  # noqa: PLC0415
     from krotray_bot.talk import Talk  # noqa: PLC0415
@@ -30,9 +31,12 @@ def main() -> int:
     stop.listen()
     failures = Failures()
     bot = login.connect(failures)
-    Desk(Talk(bot, stop)).register(bot)
+    talk = Talk(bot, stop)
     try:
-        login.log_in(bot, stop)
+        me = login.log_in(bot, stop)
+        presence.register(bot)
+        Office(talk).register(bot)
+        Desk(talk, me).register(bot)  # last: it answers whatever nobody else has taken
         Poller(bot, failures, stop).run()
     except faults.WrongToken as error:
         print(error, file=sys.stderr)

@@ -6,6 +6,8 @@ import traceback
 from pathlib import Path
 
 import requests
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from telebot.apihelper import ApiException, ApiTelegramException
 
 from krotray_core.errors import KrotRayError
@@ -45,6 +47,16 @@ def telegram_away(error: BaseException | None) -> bool:
     if isinstance(error, ApiTelegramException):
         return error.error_code >= 500
     return isinstance(error, requests.RequestException | ApiException)
+
+
+def passes(error: BaseException | None) -> bool:
+    """Whether the same update may go better later: Telegram is away or wants a pause, or the database is away."""
+    return telegram_away(error) or asked_pause(error) is not None or isinstance(error, OperationalError | PoolTimeout)
+
+
+def asked_pause(error: BaseException | None) -> float | None:
+    """The seconds that Telegram wants us to wait, if that is what it says."""
+    return retry_after(error) if isinstance(error, ApiTelegramException) and error.error_code == 429 else None
 
 
 def retry_after(error: ApiTelegramException) -> float:

@@ -18,10 +18,11 @@ from krotray_bot.stop import Stop, Stopped
 
 log = logging.getLogger(__name__)
 
-ALLOWED_UPDATES = ["message", "callback_query"]
+ALLOWED_UPDATES = ["message", "callback_query", "my_chat_member"]
 LONG_POLL_SECONDS = 5
 BATCH = 25  # what a crash makes us do again at most
-TRIES = 5  # of an update whose answer Telegram would not take
+TRIES = 5  # of an update whose answer Telegram would not take, or which only the database could
+LONGEST_PAUSE_SECONDS = 60.0  # whatever Telegram asks for: an answer given up is better than nobody served
 
 
 class Failures(ExceptionHandler):
@@ -107,7 +108,10 @@ class Poller:
 
     def _handle(self, raw: dict[str, Any]) -> bool:
         """One update to its handler. False: Telegram did not take our answer, so this update has to come once more."""
-        update_id = int(raw["update_id"])
+        update_id = _id(raw)
+        if update_id is None:  # there is nothing to confirm it by
+            log.error("an update without an id is skipped")
+            return True
         try:
             update = types.Update.de_json(raw)
         except Exception as error:  # a shape that the library does not know yet
@@ -119,9 +123,9 @@ class Poller:
             return self._done(update_id)
         log.error("update %s: %s", update_id, faults.describe(failure))
         self._tried = (update_id, self._tried[1] + 1 if self._tried[0] == update_id else 1)
-        if not faults.telegram_away(failure) or self._tried[1] >= TRIES:
+        if not faults.passes(failure) or self._tried[1] >= TRIES:
             return self._done(update_id)
-        self._stop.pause(self._pauses.next())
+        self._stop.pause(min(faults.asked_pause(failure) or self._pauses.next(), LONGEST_PAUSE_SECONDS))
         return False
 
     def _done(self, update_id: int) -> bool:
@@ -136,3 +140,9 @@ class Poller:
             self._poll(limit=1, timeout=3, long_polling_timeout=1)
         except Exception as error:  # then it comes again, and handlers may be repeated
             log.warning("the last updates are not confirmed: %s", faults.describe(error))
+
+
+def _id(raw: Any) -> int | None:
+    """The number of an update, None where there is none."""
+    number = raw.get("update_id") if isinstance(raw, dict) else None
+    return number if isinstance(number, int) and not isinstance(number, bool) else None

@@ -1,31 +1,29 @@
-"""What a message looks like in each situation. Pure: from words and what the core knows to text and buttons."""
+"""What a message looks like on the way from hello to paid. Pure: from words and what the core knows to text and buttons."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
-from urllib.parse import urlsplit
 
-from telebot.types import CopyTextButton, InlineKeyboardButton, WebAppInfo
-
+from krotray_bot import buttons, key_screens, measure
+from krotray_bot.buttons import Row, press
 from krotray_bot.talk import Screen
 from krotray_bot.words import Words
 from krotray_core import money, plans
 from krotray_core.cabinet import Cabinet
 from krotray_core.models import Payment, Plan
 
-LONGEST_COPY = 256  # characters in a copy button
+LONGEST_CONSENT = 1900  # characters, each of which Telegram may count as two
 MOST_AT_ONCE = 4  # tariffs whose ways to pay fit on one screen
-
-Row = list[InlineKeyboardButton]
 
 
 def home(words: Words, *, name: str, mini_app_url: str, seen: Cabinet | None, now: datetime) -> Screen:
     """The greeting and the main menu, with one line about a running subscription."""
-    text = words.greeting.format(name=escape(name))
+    called = measure.shown(name)
+    text = words.greeting.format(name=f", {called}" if called else "")
     if seen and seen.state == "active":
-        text += "\n\n" + _works(words, seen, now)
+        text += "\n\n" + key_screens.works(words, seen, now)
     return Screen(text, menu(words, mini_app_url))
 
 
@@ -37,8 +35,12 @@ def not_understood(words: Words, mini_app_url: str, *, email_tried: bool = False
 
 def menu(words: Words, mini_app_url: str) -> list[Row]:
     """The main menu's buttons."""
-    rows = [_cabinet(words, mini_app_url), [_press(words.buy, "buy")]]
-    return [*filter(None, rows), [_press(words.my_key, "key"), _press(words.help, "help")]]
+    return buttons.rows(
+        buttons.cabinet(words, mini_app_url),
+        [press(words.buy, "go:buy")],
+        [press(words.my_key, "go:key"), press(words.connect, "go:connect")],
+        [press(words.invite, "go:invite"), press(words.help, "go:help")],
+    )
 
 
 def terms(sold: Plan | Payment) -> str:
@@ -48,18 +50,18 @@ def terms(sold: Plan | Payment) -> str:
 
 def tariffs(words: Words, on_sale: Sequence[Plan], *, changed: bool = False) -> Screen:
     """What is on sale; `changed` when it is not what the person pressed on."""
-    rows = [[_press(_plan_label(words, plan, on_sale), f"plan:{plan.code}:{terms(plan)}")] for plan in on_sale]
+    rows = [[press(_plan_label(words, plan, on_sale), f"plan:{plan.code}:{terms(plan)}")] for plan in on_sale]
     text = words.choose_plan
     if not on_sale:
-        rows, text = [[_press(words.my_key, "key")]], words.nothing_on_sale
-    return Screen(f"{words.plans_changed}\n\n{text}" if changed else text, [*rows, [_press(words.menu, "home")]])
+        rows, text = [[press(words.my_key, "go:key")]], words.nothing_on_sale
+    return Screen(f"{words.plans_changed}\n\n{text}" if changed else text, [*rows, buttons.home(words)])
 
 
 def methods(words: Words, plan: Plan) -> Screen:
     """How to pay for a tariff."""
     text = words.choose_method.format(months=words.months(plan.months), price=money.to_rubles(plan.amount_kopecks))
-    rows = [[_press(words.methods[method], f"pay:{plan.code}:{terms(plan)}:{method}")] for method in plans.METHODS]
-    return Screen(text, [*rows, [_press(words.back, "buy")]])
+    rows = [[press(words.methods[method], f"pay:{plan.code}:{terms(plan)}:{method}")] for method in plans.METHODS]
+    return Screen(text, [*rows, [press(words.back, "go:buy")]])
 
 
 def to_pay(words: Words, payment: Payment) -> Screen:
@@ -69,18 +71,20 @@ def to_pay(words: Words, payment: Payment) -> Screen:
     receipt = payment.request.get("receipt")
     if receipt:
         text += words.receipt_goes_to.format(email=escape(receipt["customer"]["email"]))
-    return Screen(text, [*_paying(words, payment), [_press(words.back, "buy")]])
+    return Screen(text, [*buttons.paying(words, payment), [press(words.back, "go:buy")]])
 
 
 def ask_email(words: Words, consent: str | None) -> Screen:
     """Before the first payment: where the receipt goes. `consent` is what the owner wants to be read beside it."""
+    if consent and len(consent) > LONGEST_CONSENT:
+        consent = measure.cut(consent, LONGEST_CONSENT)
     text = f"{words.ask_email}\n\n{escape(consent)}" if consent else words.ask_email
-    return Screen(text, [[_press(words.back, "buy")]])
+    return Screen(text, [[press(words.back, "go:buy")]])
 
 
 def email_wrong(words: Words) -> Screen:
     """That was to be an e-mail address, and is none."""
-    return Screen(words.email_wrong, [[_press(words.menu, "home")]])
+    return Screen(words.email_wrong, [buttons.home(words)])
 
 
 def email_kept(words: Words, email: str, on_sale: Sequence[Plan]) -> Screen:
@@ -90,102 +94,44 @@ def email_kept(words: Words, email: str, on_sale: Sequence[Plan]) -> Screen:
         below = tariffs(words, on_sale)
         return Screen(f"{kept}\n\n{below.text}", below.rows)
     rows = [
-        [_press(f"{_plan(words, plan)} · {words.methods[method]}", f"pay:{plan.code}:{terms(plan)}:{method}")]
+        [press(f"{_plan(words, plan)} · {words.methods[method]}", f"pay:{plan.code}:{terms(plan)}:{method}")]
         for plan in on_sale
         for method in plans.METHODS
     ]
-    return Screen(f"{kept}\n\n{words.choose_both}", [*rows, [_press(words.menu, "home")]])
+    return Screen(f"{kept}\n\n{words.choose_both}", [*rows, buttons.home(words)])
 
 
 def too_many_open(words: Words, payable: Payment | None) -> Screen:
     """No new payment before one of the open ones is paid or has run out; `payable` is the latest of them."""
-    return Screen(words.too_many_open, [*(_paying(words, payable) if payable else []), [_press(words.menu, "home")]])
+    return Screen(words.too_many_open, [*(buttons.paying(words, payable) if payable else []), buttons.home(words)])
 
 
 def checked(words: Words, payment: Payment, seen: Cabinet, now: datetime) -> Screen:
     """How a payment ended."""
     if payment.flagged_at is not None:
-        return Screen(words.flagged, [[_press(words.my_key, "key")], [_press(words.menu, "home")]])
+        return Screen(words.flagged, [[press(words.my_key, "go:key")], buttons.home(words)])
     back = money.to_rubles(payment.refunded_kopecks)
     if payment.status == "succeeded":
-        below = key(words, seen, now)
         said = words.paid + (words.part_returned.format(price=back) if payment.refunded_kopecks else "")
-        return Screen(said + below.text, below.rows)
-    elsewhere = [[_press(words.buy, "buy")], [_press(words.menu, "home")]]
+        return key_screens.key(words, seen, now, said=said)
+    elsewhere = [[press(words.buy, "go:buy")], buttons.home(words)]
     if payment.status == "refunded":
         return Screen(words.refunded.format(price=back), elsewhere)
     # One press tries again, by the same way first; at another price by now, it shows the tariffs instead.
     ways = sorted(plans.METHODS, key=lambda method: method != payment.method)
-    again = [[_press(words.pay_by[method], f"pay:{payment.plan_code}:{terms(payment)}:{method}")] for method in ways]
+    again = [[press(words.pay_by[method], f"pay:{payment.plan_code}:{terms(payment)}:{method}")] for method in ways]
     return Screen(words.reasons.get(payment.cancel_reason or "", words.canceled), [*again, *elsewhere])
 
 
-def key(words: Words, seen: Cabinet, now: datetime, payable: Payment | None = None) -> Screen:
-    """My key, in whatever state the subscription is; `payable` is the payment that is waited for."""
-    back = [_press(words.menu, "home")]
-    match seen.state:
-        case "active":
-            more = [_press(words.renew, "buy"), _press(words.help, "help")]
-            return Screen(_key_text(words, seen, now), [*_copy(words, seen), more, back])
-        case "provisioning":
-            return Screen(words.preparing, [[_press(words.refresh, "key")], back])
-        case "payment_pending":
-            paying = _paying(words, payable) if payable else [[_press(words.refresh, "key")]]
-            return Screen(words.awaiting_payment, [*paying, [_press(words.buy, "buy")], back])
-        case "expired":
-            ended = words.date(seen.expires_at, now) if seen.expires_at else ""
-            return Screen(words.expired.format(date=ended), [[_press(words.renew, "buy")], back])
-        case _:
-            return Screen(words.no_key, [[_press(words.buy, "buy")], back])
-
-
-def help_page(words: Words) -> Screen:
-    """How to connect."""
-    return Screen(words.help_text, [[_press(words.my_key, "key")], [_press(words.menu, "home")]])
+def help_page(words: Words, support_url: str | None = None) -> Screen:
+    """What to do when something does not work, and where to ask."""
+    ways = [press(words.my_key, "go:key"), press(words.connect, "go:connect")]
+    return Screen(words.help_text, buttons.rows(ways, buttons.link(words.ask, support_url), buttons.home(words)))
 
 
 def fault(words: Words, text: str, again: str) -> Screen:
     """Something went wrong: what, and a button that does the same once more."""
-    return Screen(text, [[_press(words.again, again)], [_press(words.menu, "home")]])
-
-
-def _key_text(words: Words, seen: Cabinet, now: datetime) -> str:
-    parts = [_works(words, seen, now)]
-    for title, value in ((words.link_title, seen.subscription_url), (words.key_title, seen.vless_url)):
-        if value:
-            parts.append(f"{title}\n<code>{escape(value)}</code>")
-    return "\n\n".join([*parts, words.how_to_copy])
-
-
-def _works(words: Words, seen: Cabinet, now: datetime) -> str:
-    until = words.date(seen.expires_at, now) if seen.expires_at else ""
-    return words.works.format(date=until, days_left=words.days_left(seen.days_left))
-
-
-def _copy(words: Words, seen: Cabinet) -> list[Row]:
-    link = seen.subscription_url
-    if not link or len(link) > LONGEST_COPY:  # Telegram would refuse the whole message; a tap on the line copies too
-        return []
-    return [[InlineKeyboardButton(words.copy_link, copy_text=CopyTextButton(link))]]
-
-
-def _paying(words: Words, payment: Payment) -> list[Row]:
-    check = [_press(words.check, f"check:{payment.id}")]
-    if not payment.confirmation_url:
-        return [check]
-    label = words.pay.format(price=money.to_rubles(payment.amount_kopecks))
-    return [[InlineKeyboardButton(label, url=payment.confirmation_url)], check]
-
-
-def _cabinet(words: Words, mini_app_url: str) -> Row:
-    """The way into the Mini App. Telegram opens only https as one; on a developer's machine it is a plain link.
-
-    A host without a point (localhost) would make Telegram refuse the whole message, so there it is left out.
-    """
-    parts = urlsplit(mini_app_url)
-    if parts.scheme == "https":
-        return [InlineKeyboardButton(words.open_cabinet, web_app=WebAppInfo(mini_app_url))]
-    return [InlineKeyboardButton(words.open_cabinet, url=mini_app_url)] if "." in (parts.hostname or "") else []
+    return Screen(text, [[press(words.again, again)], buttons.home(words)])
 
 
 def _plan_label(words: Words, plan: Plan, on_sale: Sequence[Plan]) -> str:
@@ -197,7 +143,3 @@ def _plan_label(words: Words, plan: Plan, on_sale: Sequence[Plan]) -> str:
 
 def _plan(words: Words, plan: Plan) -> str:
     return words.plan.format(months=words.months(plan.months), price=money.to_rubles(plan.amount_kopecks))
-
-
-def _press(label: str, data: str) -> InlineKeyboardButton:
-    return InlineKeyboardButton(label, callback_data=data)

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
 from telebot import TeleBot
 from telebot.apihelper import ApiTelegramException
 from telebot.types import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions
 
-from krotray_bot import faults
+from krotray_bot import faults, measure
 from krotray_bot.stop import Stop
+from krotray_core import qr, users
+from krotray_core.errors import Invalid
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +25,13 @@ LONGEST_TOAST = 200  # characters
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """A message to be: its text in Telegram's HTML and its rows of buttons."""
+    """A message to be: its text in Telegram's HTML and its rows of buttons; with `qr`, below a picture of that text's QR code."""
 
     text: str
     rows: list[list[InlineKeyboardButton]] = field(default_factory=list)
+    qr: str | None = None
+    # Instead of the text, where that is too long to stand under a picture: the text then follows in a message of its own.
+    caption: str = ""
 
 
 class Talk:
@@ -35,29 +41,63 @@ class Talk:
         self._bot, self._stop = bot, stop
 
     def send(self, chat_id: int, screen: Screen) -> None:
-        """A new message. To somebody who has blocked the bot it says nothing."""
+        """A new message. Somebody who has blocked the bot is noted as out of reach."""
         try:
-            self._patiently(self._bot.send_message, chat_id, screen.text, **_looks(screen))
+            if screen.qr is None or not self._picture(chat_id, screen, screen.qr):
+                self._patiently(self._bot.send_message, chat_id, screen.text, **_looks(screen))
         except ApiTelegramException as error:
             if error.error_code != 403:
                 raise
-            log.info("somebody does not want to hear from us")
+            _lost(chat_id)
 
-    def show(self, chat_id: int, message_id: int | None, screen: Screen) -> None:
+    def show(self, chat_id: int, message_id: int, screen: Screen) -> None:
         """Turns our message into this screen; where that is not possible (any more), it is sent anew."""
-        if message_id is not None:
-            try:
-                self._patiently(
-                    self._bot.edit_message_text, screen.text, chat_id=chat_id, message_id=message_id, **_looks(screen)
-                )
-            except ApiTelegramException as error:
-                if error.error_code == 403 or "message is not modified" in error.description:
-                    return
-                if not _gone(error):
-                    raise
-            else:
-                return
+        if screen.qr is not None:  # a text cannot become a picture
+            self.replace(chat_id, message_id, screen)
+            return
+        try:
+            self._patiently(
+                self._bot.edit_message_text, screen.text, chat_id=chat_id, message_id=message_id, **_looks(screen)
+            )
+        except ApiTelegramException as error:
+            if error.error_code == 403:
+                _lost(chat_id)
+            elif _gone(error):
+                self.send(chat_id, screen)
+            elif "no text in the message" in error.description:
+                self.replace(chat_id, message_id, screen)
+            elif "message is not modified" not in error.description:
+                raise
+
+    def replace(self, chat_id: int, message_id: int, screen: Screen) -> bool:
+        """Sends this screen and then takes the message away, in this order: better both than neither.
+
+        Returns whether it is away; Telegram keeps what is older than two days.
+        """
         self.send(chat_id, screen)
+        try:
+            self._patiently(self._bot.delete_message, chat_id, message_id)
+        except ApiTelegramException as error:
+            log.info("a message stays: %s", faults.describe(error))
+            return False
+        return True
+
+    def _picture(self, chat_id: int, screen: Screen, text: str) -> bool:
+        """The QR code and what belongs below it. False when there is no picture to be had: the text has to do."""
+        fits = measure.units(screen.text) <= measure.LONGEST_CAPTION
+        below = {"caption": screen.text, "reply_markup": InlineKeyboardMarkup(screen.rows)}
+        try:
+            picture = ("key.png", qr.png(text))
+            self._patiently(self._bot.send_photo, chat_id, picture, **below if fits else {"caption": screen.caption})
+        except Invalid:
+            log.warning("a text is too long for a QR code")
+            return False
+        except ApiTelegramException as error:
+            if error.error_code != 400:
+                raise
+            log.error("Telegram refuses a picture: %s", faults.describe(error))  # noqa: TRY400
+            return False
+        return fits
 
     def answer(self, query_id: str, toast: str | None = None) -> None:
         """Ends the waiting of a pressed button, with a word or without one."""
@@ -88,6 +128,15 @@ def _looks(screen: Screen) -> dict[str, Any]:
         "reply_markup": InlineKeyboardMarkup(screen.rows),
         "link_preview_options": LinkPreviewOptions(is_disabled=True),
     }
+
+
+def _lost(chat_id: int) -> None:
+    """A private chat has the id of its person."""
+    log.info("somebody does not want to hear from us")
+    try:
+        users.lost(chat_id)
+    except SQLAlchemyError as error:  # the next message to them will say so again
+        log.error("no database: %s", faults.describe(error))  # noqa: TRY400
 
 
 def _gone(error: ApiTelegramException) -> bool:

@@ -14,6 +14,18 @@ from sandbox.process import Process, free_port, listening, wait_until
 from sandbox.world import ROOT, World
 
 CLOSED = "http://127.0.0.1:9"
+MONTH, MONTH_BY_CARD = "plan:1m:1-30-10000", "pay:1m:1-30-10000:card"
+ADMIN = 501
+
+
+def labels(message: dict[str, Any]) -> list[str]:
+    """What the buttons of a message say."""
+    return [button["text"] for row in message["buttons"] for button in row]
+
+
+def button(message: dict[str, Any], label: str) -> dict[str, Any]:
+    """One button of a message."""
+    return next(b for row in message["buttons"] for b in row if b["text"] == label)
 
 
 class Person:
@@ -27,12 +39,30 @@ class Person:
         body = {"user_id": self.id, "text": text, "first_name": "Мария <3", "language_code": self._language_code}
         requests.post(f"{self._url}/message", json=body, timeout=10).raise_for_status()
 
-    def press(self, button: str) -> dict[str, Any]:
-        """Presses a button under the bot's last message."""
-        body = {"user_id": self.id, "message_id": self.last()["message_id"], "button": button}
+    def ask(self, text: str) -> dict[str, Any]:
+        """Writes to the bot, waits for a new message of its, and returns that."""
+        before = [message["message_id"] for message in self.heard()]
+        self.write(text)
+        wait_until(lambda: self.heard() and self.last()["message_id"] not in before, seconds=15, what="an answer")
+        return self.last()
+
+    def press(self, button: str, message: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Presses a button, under the bot's last message if no other is given."""
+        body = {"user_id": self.id, "message_id": (message or self.last())["message_id"], "button": button}
         answer = requests.post(f"{self._url}/press", json=body, timeout=10)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def block(self, blocked: bool = True) -> None:
+        """Blocks the bot, or takes it back."""
+        body = {"user_id": self.id, "blocked": blocked}
+        requests.post(f"{self._url}/block", json=body, timeout=10).raise_for_status()
+
+    def picture(self, message: dict[str, Any]) -> bytes:
+        """What is in the photo of a message."""
+        answer = requests.get(self._url.removesuffix("/sandbox") + message["photo"]["url"], timeout=10)
+        answer.raise_for_status()
+        return answer.content
 
     def chat(self) -> dict[str, Any]:
         """The conversation."""
@@ -40,7 +70,7 @@ class Person:
 
     def heard(self) -> list[dict[str, Any]]:
         """What the bot has written."""
-        return [message for message in self.chat()["messages"] if message["from"] == "bot"]
+        return [message for message in self.chat().get("messages", []) if message["from"] == "bot"]
 
     def last(self) -> dict[str, Any]:
         """The bot's last message."""
@@ -73,6 +103,7 @@ class BotWorld:
         self.telegram_port = free_port()
         self.telegram_url = f"http://127.0.0.1:{self.telegram_port}"
         self.env = world.environment("bot") | {"TELEGRAM_API_URL": self.telegram_url}
+        self.env["ADMIN_TELEGRAM_IDS"] = str(ADMIN)
         self.start_telegram()
         node = world.nodes[0]
         self._run("flask", "db", "upgrade")
@@ -90,7 +121,7 @@ class BotWorld:
         self._bot: Process | None = None
         self._bot_is_plain = False
         self._bots = 0
-        self._people = 500
+        self._people = ADMIN
 
     def start_telegram(self) -> None:
         """A Telegram that knows nobody yet, at the same address as the one before it."""
@@ -155,6 +186,14 @@ class BotWorld:
         self._people += 1
         return Person(self.telegram_url, self._people, language_code)
 
+    def admin(self, language_code: str = "ru") -> Person:
+        """The one who runs the service."""
+        return Person(self.telegram_url, ADMIN, language_code)
+
+    def flask(self, *arguments: str) -> None:
+        """Runs a command of the service."""
+        self._run("flask", *arguments)
+
     def look(self) -> dict[str, Any]:
         """The bot as Telegram sees it."""
         return requests.get(f"{self.telegram_url}/sandbox/bot", timeout=10).json()
@@ -185,6 +224,50 @@ class BotWorld:
         with contextlib.closing(psycopg2.connect(self.database_url)) as connection, connection.cursor() as cursor:
             cursor.execute(statement, values)
             return cursor.fetchall()
+
+    def change(self, statement: str, *values: object) -> None:
+        """Changes the database behind everybody's back."""
+        with (
+            contextlib.closing(psycopg2.connect(self.database_url)) as connection,
+            connection,
+            connection.cursor() as c,
+        ):
+            c.execute(statement, values)
+
+    def give(self, person: Person, days: int = 30) -> None:
+        """A present from the admin; returns when Xray holds the key."""
+        admin = self.admin()
+        admin.write(f"/grant {person.id} {days}")
+        admin.hears(f"{person.id})?")
+        admin.press("Да")
+        wait_until(lambda: self.confirmed_seats(person), seconds=20, what="the key in Xray")
+
+    def days(self, person: Person) -> list[tuple[int, str]]:
+        """The presents that this person got: days, and from whom."""
+        statement = (
+            "SELECT extract(epoch FROM l.ends_at - l.starts_at)::int / 86400, l.actor FROM ledger l"
+            " JOIN users u ON u.id = l.user_id WHERE l.event = 'granted' AND u.telegram_id = %s ORDER BY l.id"
+        )
+        return [(days, actor) for days, actor in self.ask(statement, person.id)]
+
+    def rotations(self, person: Person) -> list[str]:
+        """By whom this person's key was replaced, each time."""
+        statement = (
+            "SELECT l.actor FROM ledger l JOIN users u ON u.id = l.user_id"
+            " WHERE l.event = 'key_rotated' AND u.telegram_id = %s"
+        )
+        return [actor for (actor,) in self.ask(statement, person.id)]
+
+    def say(self, person: Person, text: str, button: dict[str, Any]) -> None:
+        """The bot's account writes something by another way than the bot, as notices do."""
+        body = {"chat_id": person.id, "text": text, "reply_markup": {"inline_keyboard": [[button]]}}
+        url = f"{self.telegram_url}/bot{self.env['BOT_TOKEN']}/sendMessage"
+        requests.post(url, json=body, timeout=10).raise_for_status()
+
+    def forge(self, person: Person, data: str) -> dict[str, Any]:
+        """Presses a button that the bot never made."""
+        self.say(person, "?", {"text": "?", "callback_data": data})
+        return person.press("?")
 
     def payments(self, person: Person) -> list[str]:
         """The states of this person's payments."""

@@ -1,0 +1,76 @@
+"""How every message and every press is served: one answer each, in words also where something went wrong."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from telebot.types import CallbackQuery, Message
+
+from krotray_bot import screens
+from krotray_bot.apologies import apology
+from krotray_bot.talk import Talk
+from krotray_bot.visit import Reply, Visit
+
+# Buttons of notices: those messages are not screens, and stay.
+FROM_NOTICES = frozenset({"buy", "key", "help", "home"})
+MOST_REMEMBERED = 500
+
+Action = Callable[[Visit], Reply]
+
+
+class Counter:
+    """Takes visits and gives out replies. Everything here may run twice for the same update."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+        # Presses whose message is away: the second one of two quick taps finds nothing to turn over. Lost at a restart,
+        # when the worst is a screen shown twice.
+        self._done: OrderedDict[tuple[int, int, str], None] = OrderedDict()
+
+    def hear(self, message: Message, action: Action, *, again: str) -> Visit:
+        """Answers a message; `again` is what the button does that is offered when that fails."""
+        visit = Visit.of_message(message)
+        visit.note()
+        reply = self._guarded(visit, action, again=again)
+        if reply.screen:
+            self._talk.send(visit.chat_id, reply.screen)
+        return visit
+
+    def press(self, call: CallbackQuery, react: Callable[[Visit, str], Reply]) -> None:
+        """A button was pressed: it always gets its answer, or it would go on turning in the person's hand."""
+        if call.message is None or call.message.chat.type != "private":
+            self._talk.answer(call.id)
+            return
+        visit, data = Visit.of_press(call), call.data or ""
+        pressed = (visit.chat_id, call.message.message_id, data)
+        if pressed in self._done:
+            self._talk.answer(call.id)
+            return
+        slow = data.startswith("pay:")
+        if slow:  # YooKassa may take its time, and Telegram gives an answer only a few seconds
+            self._talk.answer(call.id)
+        again = f"go:{data}" if data in FROM_NOTICES else data or "go:home"
+        reply = self._guarded(visit, lambda who: react(who, data), again=again)
+        if not slow:
+            self._talk.answer(call.id, reply.toast)
+        if reply.screen is None:
+            return
+        if data in FROM_NOTICES:
+            self._talk.send(visit.chat_id, reply.screen)
+        elif reply.screen.qr is None and not getattr(call.message, "photo", None):
+            self._talk.show(visit.chat_id, call.message.message_id, reply.screen)
+        elif self._talk.replace(visit.chat_id, call.message.message_id, reply.screen):
+            self._done[pressed] = None
+            if len(self._done) > MOST_REMEMBERED:
+                self._done.popitem(last=False)
+
+    def _guarded(self, visit: Visit, action: Action, *, again: str) -> Reply:
+        """The action's reply; instead of an exception one that says what happened to the money and what to do."""
+        try:
+            return action(visit)
+        except Exception as error:
+            text = apology(error, visit.words, buying=again.startswith("pay:"))
+            if again.startswith("check:"):  # a new face would take away the button to pay with
+                return Reply(toast=text)
+            return Reply(screens.fault(visit.words, text, again))

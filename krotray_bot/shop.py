@@ -1,0 +1,102 @@
+"""The purchase in the chat: tariff, way to pay, payment, and how it ended. From visits to replies over core verbs."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from krotray_bot import screens
+from krotray_bot.visit import Reply, Visit
+from krotray_core import billing, cabinet, checkout, clock, plans, settings
+from krotray_core.cabinet import Cabinet
+from krotray_core.errors import (
+    EmailInvalid,
+    EmailRequired,
+    GatewayUnavailable,
+    Invalid,
+    NotFound,
+    TooManyOpenPayments,
+    UnknownPlan,
+)
+from krotray_core.models import Payment, Plan
+from krotray_tasks import money
+
+
+def tariffs(visit: Visit, *, changed: bool = False) -> Reply:
+    """What is on sale; `changed` when it is not what the person pressed on."""
+    return Reply(screens.tariffs(visit.words, plans.on_sale(), changed=changed))
+
+
+def methods(visit: Visit, code: str, seen: str) -> Reply:
+    """How to pay for a tariff. Raises UnknownPlan when it is not sold as it was seen."""
+    return Reply(screens.methods(visit.words, _as_seen(code, seen)))
+
+
+def pay(visit: Visit, code: str, seen: str, method: str) -> Reply:
+    """Where to pay. Handled twice (two taps, a crash in between) it leads to one address. Raises as `checkout.start` does."""
+    return Reply(screens.to_pay(visit.words, _payment(visit, code, seen, method)))
+
+
+def check(visit: Visit, payment_id: str) -> Reply:
+    """ "I have paid": has a worker ask YooKassa soon, and answers with what is known so far. Raises NotFound."""
+    user = visit.user()
+    payment = billing.of_user(user.id, _id(payment_id))
+    if payment.status == "pending" and payment.flagged_at is None:
+        money.check(payment)
+        return Reply(toast=visit.words.not_seen_yet)
+    return Reply(screens.checked(visit.words, payment, cabinet.of_user(user.id), clock.now()))
+
+
+def way_on(visit: Visit, error: Invalid | TooManyOpenPayments) -> Reply:
+    """What somebody sees who cannot have what they asked for in this way."""
+    match error:
+        case EmailRequired():
+            return Reply(screens.ask_email(visit.words, settings.get().receipt_consent))
+        case EmailInvalid():
+            return Reply(screens.email_wrong(visit.words))
+        case TooManyOpenPayments():
+            return Reply(screens.too_many_open(visit.words, payable(cabinet.of_user(visit.user().id))))
+        case _:  # a tariff withdrawn or sold on other terms by now, or a way to pay that we no longer offer
+            return tariffs(visit, changed=isinstance(error, UnknownPlan))
+
+
+def payable(seen: Cabinet) -> Payment | None:
+    """The payment that somebody could still pay."""
+    return billing.find(seen.payment_id) if seen.payment_id else None
+
+
+def _payment(visit: Visit, code: str, seen: str, method: str) -> Payment:
+    """Raises UnknownPlan when the tariff is not sold as it was seen, unless its payment was begun before that."""
+    user = visit.user()
+    try:
+        plan = _as_seen(code, seen)
+    except UnknownPlan:
+        begun = payable(cabinet.of_user(user.id))
+        if begun is None or not _is_of(begun, code, seen, method):
+            raise
+        return begun
+    payment = checkout.start(user.id, plan.code, method)
+    if screens.terms(payment) != seen:  # changed between these two lines: nobody is sent to pay it
+        raise UnknownPlan("the tariff has just changed")
+    if not payment.confirmation_url:
+        raise GatewayUnavailable("YooKassa gave no address to pay at")
+    return payment
+
+
+def _as_seen(code: str, seen: str) -> Plan:
+    plan = plans.find(code)
+    if screens.terms(plan) != seen:
+        raise UnknownPlan("not sold at this price or length any more")
+    return plan
+
+
+def _is_of(begun: Payment, code: str, seen: str, method: str) -> bool:
+    """Whether a payment came from this very button, and there is time left to pay it."""
+    same = (begun.plan_code, screens.terms(begun), begun.method) == (code, seen, method)
+    return same and begun.confirmation_url is not None and clock.now() - begun.created_at < checkout.STILL_PAYABLE
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound("no such payment") from None
