@@ -68,4 +68,5 @@ beat_schedule = {
     "watch the servers": _every("access.watch", _s.watch_seconds),
     "audit the servers": _every("access.audit_all", _s.audit_seconds),
     "tell what there is to tell": _every("notices.send_due", _s.notices_seconds),
+    "remind of days that run out": _every("notices.remind", _s.reminders_seconds),
 }

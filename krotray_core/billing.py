@@ -32,6 +32,10 @@ COUNTED = ("succeeded", "refunded")
 # Why a payment with money in it at YooKassa may be cancelled here: it went back, or a person has dealt with it.
 EXCUSED = ("returned", "closed")
 TWICE = "paid a second time: "
+# Nobody was at the till any more.
+RAN_OUT = ("expired_on_confirmation", "deal_expired")
+# Who has no key after that long is told that it is on its way.
+KEY_GRACE = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +179,13 @@ def of_user(user_id: int, payment_id: UUID) -> Payment:
     return payment
 
 
-def latest(*, status: str | None = None, flagged: bool = False, limit: int = 50) -> list[Payment]:
-    """The newest payments, of one state or only the flagged ones if so wished."""
+def latest(
+    *, user_id: int | None = None, status: str | None = None, flagged: bool = False, limit: int = 50
+) -> list[Payment]:
+    """The newest payments, of one user, of one state or only the flagged ones if so wished."""
     statement = select(Payment).order_by(Payment.created_at.desc(), Payment.id).limit(limit)
+    if user_id is not None:
+        statement = statement.where(Payment.user_id == user_id)
     if status is not None:
         statement = statement.where(Payment.status == status)
     if flagged:
@@ -212,6 +220,9 @@ def _apply(seen: Payment, found: Found, *, hint: datetime | None, asked_at: date
             elif found.status == "canceled" and payment.status == "pending":
                 payment.status, payment.cancel_reason = "canceled", found.cancel_reason or "unknown"
                 ledger.payment(session, payment, "canceled", now, note=payment.cancel_reason)
+                _tell(
+                    session, payment, "payment_ran_out" if found.cancel_reason in RAN_OUT else "payment_canceled", now
+                )
         if payment.status in COUNTED:
             for refund in back:
                 servers |= refunds.apply(session, payment, refund, now)
@@ -234,6 +245,7 @@ def _succeed(session: Session, payment: Payment, found: Found, now: datetime) ->
         if payment.cancel_reason not in EXCUSED:
             payment.status, payment.cancel_reason = "canceled", "returned"
             _unflag(session, payment, fault, now)
+            _tell(session, payment, "payment_canceled", now)
         return set()
     if fault:
         _flag(session, payment, fault, now)
@@ -247,7 +259,14 @@ def _succeed(session: Session, payment: Payment, found: Found, now: datetime) ->
     changed = subscriptions.extend(
         session, payment.user_id, days=payment.days, months=payment.months, now=now, payment_id=payment.id
     )
+    _tell(session, payment, "paid", now)
+    _tell(session, payment, "key_coming", now, due_at=now + KEY_GRACE)
     return changed.servers
+
+
+def _tell(session: Session, payment: Payment, kind: str, now: datetime, *, due_at: datetime | None = None) -> None:
+    key, data = f"{kind}:{payment.id}", {"payment_id": str(payment.id)}
+    notices.tell_user(session, payment.user_id, kind=kind, key=key, data=data, now=now, due_at=due_at)
 
 
 def close(payment_id: UUID, reason: str) -> Payment:

@@ -117,14 +117,24 @@ class TelegramRefused(KrotRayError):
     code = "telegram_refused"
 
 
+class TelegramBlocked(TelegramRefused):
+    """Telegram delivers nothing of ours to this person: they blocked the bot, or never let it in."""
+
+    code = "telegram_blocked"
+
+
 class TelegramUnavailable(Retryable):
-    """Telegram did not take the message this time. `retry_after` are the seconds that it asked everybody to wait, if it did."""
+    """Telegram did not take the message this time.
+
+    `retry_after` are the seconds that it asked everybody to wait, if it did. `unsure`: it may have taken it all the same.
+    """
 
     code = "telegram_unavailable"
 
-    def __init__(self, said: str, retry_after: float | None = None) -> None:
+    def __init__(self, said: str, retry_after: float | None = None, *, unsure: bool = False) -> None:
         super().__init__(said)
         self.retry_after = retry_after
+        self.unsure = unsure
 
 
 class GatewayUnreadable(GatewayUnavailable):

@@ -101,6 +101,16 @@ def _rate(value: str) -> str:
     return value
 
 
+def _hours(value: Any) -> Any:
+    """ "22-9" -> (22, 9)."""
+    if not isinstance(value, str):
+        return value
+    hours = re.fullmatch(r"([0-9]|1[0-9]|2[0-3])-([0-9]|1[0-9]|2[0-3])", value.strip(), re.ASCII)
+    if not hours:
+        raise ValueError("should be two full hours such as 22-9, or 0-0")
+    return int(hours[1]), int(hours[2])
+
+
 HttpUrl = Annotated[str, _url("http", "https")]
 NonEmpty = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -117,6 +127,7 @@ ReceiptMode = Literal[
     "credit_payment",
 ]
 Rate = Annotated[str, AfterValidator(_rate)]
+QuietHours = Annotated[tuple[int, int], NoDecode, BeforeValidator(_hours)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 
 
@@ -141,6 +152,8 @@ class Settings(BaseSettings):
     bot_token: Annotated[SecretStr, AfterValidator(_bot_token)]
     mini_app_url: HttpUrl
     public_url: HttpUrl | None = None
+    # Where people ask for help, shown by VPN programs: a chat in Telegram, say.
+    support_url: HttpUrl | None = None
     telegram_api_url: HttpUrl = "https://api.telegram.org"
     admin_telegram_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_parts)] = ()
 
@@ -165,6 +178,7 @@ class Settings(BaseSettings):
 
     create_rate_limit: Rate = "20/minute"
     check_rate_limit: Rate = "60/minute"
+    rotate_rate_limit: Rate = "5/hour"
     webhook_rate_limit: Rate = "60/minute"
     webhook_burst_limit: Rate = "1000/second"
 
@@ -184,6 +198,9 @@ class Settings(BaseSettings):
     # How long a server may be down before its people are moved elsewhere; never, if not set.
     evacuate_after_seconds: Seconds | None = None
     notices_seconds: Seconds = 5
+    reminders_seconds: Seconds = 300
+    # From one full hour to another by Moscow's clock nobody is woken; 0-0 for never.
+    quiet_hours: QuietHours = (22, 9)
 
     @property
     def broker_url(self) -> str:

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Select, literal_column, select, update
+from sqlalchemy import Select, exists, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from krotray_core import clock, ledger, placement, users
+from krotray_core import clock, ledger, notices, placement, reminders, users
 from krotray_core.db import transaction
 from krotray_core.errors import Invalid, NotFound
-from krotray_core.models import Subscription, User
+from krotray_core.models import Entry, Subscription, User
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +36,19 @@ class Changed:
 
 
 def extend(
-    session: Session, user_id: int, *, days: int, months: int | None, now: datetime, payment_id: UUID | None = None
+    session: Session,
+    user_id: int,
+    *,
+    days: int,
+    months: int | None,
+    now: datetime,
+    payment_id: UUID | None = None,
+    note: str | None = None,
 ) -> Changed:
     """Adds days to the end, or to `now` if that has passed, and sees to a seat. The key stays what it was.
 
     They are those of a payment, or else a present. Two at once for one user wait for each other on the row and both count.
+    `note` is kept in the ledger's line.
     """
     subscription, ended_at = _of_user_or_new(session, user_id, now)
     # The days of somebody who waits stand still: they have not begun to pass.
@@ -50,7 +58,7 @@ def extend(
     subscription.tariff_months = months or subscription.tariff_months
     event = "paid" if payment_id else "granted"
     ledger.subscription(
-        session, subscription, event, now, ended_at=ended_at, starts_at=starts_at, payment_id=payment_id
+        session, subscription, event, now, ended_at=ended_at, starts_at=starts_at, payment_id=payment_id, note=note
     )
     return _seated(session, subscription, now)
 
@@ -77,15 +85,28 @@ def take_back(
     return Changed(subscription, servers)
 
 
-def grant(telegram_id: int, days: int) -> Changed:
-    """A present from an admin; a person who never wrote to us is made known. Raises Invalid for a number of days out of range."""
+def grant(telegram_id: int, days: int, *, once: str | None = None) -> Changed:
+    """A present from an admin; a person who never wrote to us is made known. Raises Invalid for a number of days out of range.
+
+    `once` names the admin's act (kept in the ledger): a present of that name is given to this person only once.
+    """
     if not 1 <= days <= LONGEST.days:
         raise Invalid(f"from 1 to {LONGEST.days} days can be granted at once")
     if telegram_id <= 0:
         raise Invalid("a person's Telegram id is a positive number")
-    user = users.greet(users.Person(telegram_id))
+    user = users.known(telegram_id)
     with transaction() as session:
-        return extend(session, user.id, days=days, months=None, now=clock.now())
+        session.get_one(User, user.id, with_for_update={"key_share": True})  # two of one name wait for each other here
+        given = _given(session, user.id, once) if once is not None else None
+        if given is not None:
+            return Changed(given)
+        return extend(session, user.id, days=days, months=None, now=clock.now(), note=once)
+
+
+def _given(session: Session, user_id: int, once: str) -> Subscription | None:
+    """The subscription of this user, if the present of this name is in it."""
+    line = exists().where(Entry.user_id == user_id, Entry.event == "granted", Entry.note == once)
+    return session.scalar(select(Subscription).where(Subscription.user_id == user_id, line))
 
 
 def set_expiry(telegram_id: int, expires_at: datetime) -> Changed:
@@ -141,6 +162,8 @@ def rotate_key(telegram_id: int) -> Changed:
         ledger.subscription(session, subscription, "key_rotated", now, ended_at=subscription.expires_at)
         if subscription.status != "active":
             return Changed(subscription)
+        key = f"key_changed:{subscription.id}:{now.isoformat()}"
+        notices.tell_user(session, subscription.user_id, kind="key_changed", key=key, data={}, now=now)
         moved = placement.move(session, subscription, now)
         return _seated(session, subscription, now) if moved is None else Changed(subscription, moved)
 
@@ -212,6 +235,7 @@ def _expire(session: Session, ids: Collection[int], now: datetime) -> set[int]:
         .execution_options(synchronize_session=False)
     )
     ledger.expired(session, ids, now)
+    reminders.note_ended(session, ids, now)
     return placement.release(session, ids, now)
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from krotray_core import settings
 from krotray_core.deadlines import Session, read
-from krotray_core.errors import TelegramRefused, TelegramUnavailable
+from krotray_core.errors import TelegramBlocked, TelegramRefused, TelegramUnavailable
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 8.0  # between two packets
@@ -27,21 +29,27 @@ LONGEST_SECONDS = CONNECT_SECONDS + READ_SECONDS + ANSWER_SECONDS
 LONGEST_TEXT = 4096  # in UTF-16 units, which is how Telegram counts
 LONGEST_REASON = 200
 
-# 400: no such chat, or a message that makes no sense. 403: blocked, or never started. Any other refusal is about us.
-_FINAL = {400, 403}
+# 400: no such chat, or a message that makes no sense. 403: blocked, or gone. Any other refusal is about us.
 _LIMITED = requests.codes.too_many_requests
 _WRONG_TOKEN = {401, 404}
 # With a 429 that does not say how long, and at most: Telegram's own pauses seldom reach an hour.
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 86_400.0
 
 
-def send_message(chat_id: int, text: str) -> None:
-    """Sends a plain text, without previews of what it links to.
+# Rows of buttons, each as it goes over the wire: `{"text": ..., "callback_data": ...}`, say.
+Buttons = Sequence[Sequence[Mapping[str, Any]]]
 
-    Raises TelegramRefused when this chat will never get it; TelegramUnavailable when it did not go out this time, or when
-    it is unknown whether it did.
+
+def send_message(chat_id: int, html: str, buttons: Buttons = ()) -> None:
+    """Sends a text in Telegram's HTML with buttons below it, without previews of what it links to.
+
+    Raises TelegramBlocked when nothing of ours reaches this person, any other TelegramRefused when this message never will;
+    TelegramUnavailable when it did not go out this time, or when it is unknown whether it did.
     """
-    body = {"chat_id": chat_id, "text": text, "link_preview_options": {"is_disabled": True}}
+    body: dict[str, Any] = {"chat_id": chat_id, "text": html, "parse_mode": "HTML"}
+    body["link_preview_options"] = {"is_disabled": True}
+    if buttons:
+        body["reply_markup"] = {"inline_keyboard": [list(row) for row in buttons]}
     _call("sendMessage", body)
 
 
@@ -52,12 +60,18 @@ def _call(method: str, body: dict[str, Any]) -> None:
     try:
         status, answer = _post(address, body)
     except requests.RequestException as error:
-        failure = type(error).__name__
+        failure, unsure = type(error).__name__, not _never_connected(error)
     else:
         _check(status, answer, token)
         return
     # Outside of the handler: the library's error holds the address, and must not hang on ours as its context.
-    raise TelegramUnavailable(f"Telegram did not answer: {failure}")
+    raise TelegramUnavailable(f"Telegram did not answer: {failure}", unsure=unsure)
+
+
+def _never_connected(error: requests.RequestException) -> bool:
+    """Whether it is certain that nothing went out."""
+    cause = error.args[0] if error.args else None
+    return isinstance(error, requests.ConnectTimeout) or isinstance(getattr(cause, "reason", None), NewConnectionError)
 
 
 def _post(address: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -76,13 +90,16 @@ def _check(status: int, answer: dict[str, Any], token: str) -> None:
     if status == requests.codes.ok and answer.get("ok") is True:
         return
     said = f"Telegram answered {status} {_reason(answer, token)}".rstrip()
-    if status in _FINAL:
+    if status == requests.codes.forbidden:
+        raise TelegramBlocked(said)
+    if status == requests.codes.bad_request:
         raise TelegramRefused(said)
     if status == _LIMITED:
         raise TelegramUnavailable(said, retry_after=_pause(answer))
     if status in _WRONG_TOKEN:
         said += " (is BOT_TOKEN right?)"
-    raise TelegramUnavailable(said)
+    # A 200 that is no answer of Telegram's (a proxy's page, a cut off one) says nothing about the message.
+    raise TelegramUnavailable(said, unsure=status < requests.codes.bad_request)
 
 
 def _reason(answer: dict[str, Any], token: str) -> str:

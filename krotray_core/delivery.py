@@ -1,0 +1,274 @@
+"""Sends the notices that are due: one sender at a time, at a pace that Telegram takes, each looked at once more before it goes.
+
+A row is sent once, with one exception: when Telegram took the message and we fell over (or its answer was lost) before that
+was written down, it is sent again. Twice is better than never; only of a broadcast never is better than twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import case, delete, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from krotray_core import (
+    broadcasts,
+    clock,
+    leases,
+    notice_checks,
+    notice_texts,
+    notices,
+    quiet,
+    settings,
+    telegram_api,
+    users,
+)
+from krotray_core.broadcasts import ON_ITS_WAY
+from krotray_core.db import transaction
+from krotray_core.errors import TelegramBlocked, TelegramRefused, TelegramUnavailable
+from krotray_core.models import Lease, Notice, User
+from krotray_core.notice_checks import Subject
+from krotray_core.notice_texts import Message, Turn
+from krotray_core.notices import Dropped, Later, Verdict
+
+log = logging.getLogger(__name__)
+
+# Who may send. One sender at a time, pacing itself, is what keeps all workers together below Telegram's 30 messages a
+# second; the bot's own answers need some of them too.
+LEASE = "notices"
+# Renewed before each message, so it has to outlive a single one only.
+LEASE_LENGTH = timedelta(seconds=30)
+PACE_SECONDS = 1 / 25
+# One chat takes one message in this time; kept as a lease too, for the next sender must know of the last message of this one.
+CHAT_PACE = timedelta(seconds=1)
+CHAT_AGAIN = timedelta(seconds=0.25)
+# How long a row is in the hands of a sender. Longer than the lease: whoever takes over leaves that row for later.
+CLAIM_LENGTH = timedelta(minutes=2)
+# After that long the rest is left to the next call, far below the time limit of tasks.
+BUDGET_SECONDS = 20.0
+# What is due so soon is waited for.
+SOON = timedelta(seconds=1.5)
+
+# Doubled with each failure; the pauses between that many tries make two days.
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
+TRIES = 55
+LONGEST_ERROR = 300
+DROPPED = "dropped: "
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A notice in the hands of one sender until `until`, and what is known of who is to read it."""
+
+    subject: Subject
+    attempts: int
+    last_error: str | None
+    until: datetime
+    language_code: str | None
+    reachable: bool
+
+    @property
+    def bulk(self) -> bool:
+        """Whether it is one of very many, and must not go out twice."""
+        return self.subject.kind in notice_texts.of_turn(Turn.BULK)
+
+
+def send_due(budget_seconds: float | None = None) -> int:
+    """Sends what is due until nothing is left or time is up; returns how many went out. Does nothing while another sends.
+
+    A sender that is killed is followed by the next one when the lease runs out. When Telegram is away, the message that
+    met it waits a growing pause, and the others wait for the next call.
+    """
+    holder, sent, slot = secrets.token_hex(8), 0, 0.0
+    ends = time.monotonic() + (BUDGET_SECONDS if budget_seconds is None else budget_seconds)
+    while time.monotonic() < ends:
+        if not leases.take(LEASE, holder, LEASE_LENGTH):
+            return sent
+        claim = claim_due(clock.now())
+        if claim is None:
+            if not broadcasts.step() and not _something_soon():
+                break
+            continue
+        message = _prepared(claim)
+        if message is None:
+            continue
+        _sleep_until(slot)
+        slot = time.monotonic() + PACE_SECONDS
+        try:
+            sent += _send(claim, message)
+        except TelegramUnavailable as error:
+            log.warning("notice %s waits: %s", claim.subject.id, error)
+            if error.retry_after is not None:
+                # One pause for all: the lease is kept for that long and not given back, so nobody sends.
+                leases.take(LEASE, holder, timedelta(seconds=error.retry_after))
+                return sent
+            break
+    _sleep_until(slot)  # before the lease passes on as well, or the next sender would be too quick after us
+    _forget_chats()
+    leases.give_back(LEASE, holder)
+    return sent
+
+
+def claim_due(now: datetime) -> Claim | None:
+    """Takes the most urgent notice, of those the one that has waited longest, for the time of a claim.
+
+    A killed sender's is due again after that. One at a time: then a pause or a crash leaves no others claimed.
+    """
+    turn = case(
+        (Notice.kind.in_(notice_texts.of_turn(Turn.URGENT)), 0),
+        (Notice.kind.in_(notice_texts.of_turn(Turn.BULK)), 2),
+        else_=1,
+    )
+    with transaction() as session:
+        notice = session.scalars(
+            select(Notice)
+            .where(*notices.still_open(), Notice.next_try_at <= now)
+            .order_by(turn, Notice.next_try_at, Notice.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        ).one_or_none()
+        if notice is None:
+            return None
+        notice.next_try_at = now + CLAIM_LENGTH
+        reader = select(User.language_code, User.unreachable_since).where(User.telegram_id == notice.telegram_id)
+        language_code, unreachable_since = session.execute(reader).one_or_none() or (None, None)
+        return Claim(
+            subject=Subject(notice.id, notice.telegram_id, notice.kind, notice.data, notice.created_at),
+            attempts=notice.attempts,
+            last_error=notice.last_error,
+            until=notice.next_try_at,
+            language_code=language_code,
+            reachable=unreachable_since is None,
+        )
+
+
+def pause(failures: int) -> timedelta:
+    """How long a notice waits after that many failures, 1 or more."""
+    return min(FIRST_PAUSE * (1 << min(failures - 1, 16)), LONGEST_PAUSE)
+
+
+def _prepared(claim: Claim) -> Message | None:
+    """What is to go out now. None when it is not to, or not now, which is written down then."""
+    now, subject = clock.now(), claim.subject
+    try:
+        verdict = _verdict(claim, now)
+        match verdict:
+            case Later(at):
+                _record(claim, next_try_at=at)
+                return None
+            case Dropped(why):
+                log.info("notice %s (%s) is dropped: %s", subject.id, subject.kind, why)
+                _record(claim, given_up_at=now, last_error=f"{DROPPED}{why}"[:LONGEST_ERROR])
+                return None
+        message = notice_texts.compose(subject.kind, verdict.data, claim.language_code, now)
+    except SQLAlchemyError:
+        raise
+    except Exception as error:
+        # Perhaps a newer version of us, running beside this one, knows the words.
+        log.exception("notice %s (%s) cannot be put into words", subject.id, subject.kind)
+        _failed(claim, f"no words: {type(error).__name__}")
+        return None
+    return message if _begun(claim) else None
+
+
+def _verdict(claim: Claim, now: datetime) -> Verdict:
+    if not claim.reachable:
+        return Dropped("the person cannot be reached")
+    if claim.bulk and claim.last_error == ON_ITS_WAY:
+        return Dropped("it may have gone out already")
+    morning = quiet.until(now, settings.get().quiet_hours)
+    if morning and not notice_texts.KINDS[claim.subject.kind].by_night:
+        return Later(morning)
+    verdict = notice_checks.look(claim.subject, now)
+    if isinstance(verdict, Later | Dropped):
+        return verdict
+    return verdict if leases.take(_chat(claim), _token(claim), CHAT_PACE) else Later(now + CHAT_AGAIN)
+
+
+def _begun(claim: Claim) -> bool:
+    """Writes down that one of very many is on its way; False when it was stopped at the last moment."""
+    return _record(claim, last_error=ON_ITS_WAY) if claim.bulk else True
+
+
+def _send(claim: Claim, message: Message) -> bool:
+    """Sends one and writes down what became of it. Raises TelegramUnavailable when Telegram takes nothing now."""
+    subject = claim.subject
+    try:
+        telegram_api.send_message(subject.telegram_id, message.html, message.buttons)
+    except TelegramRefused as error:
+        log.warning("notice %s (%s) is given up: %s", subject.id, subject.kind, error)
+        if isinstance(error, TelegramBlocked):
+            users.lost(subject.telegram_id)
+        _record(claim, given_up_at=clock.now(), attempts=claim.attempts + 1, last_error=str(error)[:LONGEST_ERROR])
+        return False
+    except TelegramUnavailable as error:
+        if error.retry_after is not None:  # no failure of this message's
+            _record(claim, next_try_at=clock.now() + timedelta(seconds=error.retry_after), last_error=None)
+        elif claim.bulk and error.unsure:
+            _record(
+                claim, given_up_at=clock.now(), attempts=claim.attempts + 1, last_error=f"it may have gone out: {error}"
+            )
+        else:
+            _failed(claim, str(error))
+        raise
+    with transaction() as session:
+        # Also where the claim has run out meanwhile, or another sender has given it up: it did go out.
+        session.execute(
+            update(Notice)
+            .where(Notice.id == subject.id, Notice.sent_at.is_(None))
+            .values(sent_at=clock.now(), given_up_at=None, attempts=Notice.attempts + 1, last_error=None)
+        )
+    leases.take(_chat(claim), _token(claim), CHAT_PACE)  # counted from when Telegram had it
+    return True
+
+
+def _failed(claim: Claim, said: str) -> None:
+    """One more try went wrong: another one later, or none after the last."""
+    now, failures = clock.now(), claim.attempts + 1
+    outcome: dict[str, Any] = {"attempts": failures, "last_error": said[:LONGEST_ERROR]}
+    if failures < TRIES:
+        _record(claim, next_try_at=now + pause(failures), **outcome)
+    else:
+        log.error("notice %s (%s) is given up after %s tries: %s", claim.subject.id, claim.subject.kind, failures, said)
+        _record(claim, given_up_at=now, **outcome)
+
+
+def _record(claim: Claim, **outcome: Any) -> bool:
+    """Unless the claim has run out and somebody else has the notice now, or it has come to an end. Returns whether it was ours."""
+    ours = (Notice.id == claim.subject.id, Notice.next_try_at == claim.until, *notices.still_open())
+    with transaction() as session:
+        return session.scalar(update(Notice).where(*ours).values(**outcome).returning(Notice.id)) is not None
+
+
+def _something_soon() -> bool:
+    """Waits for what becomes due in a moment; False when there is nothing."""
+    now = clock.now()
+    with transaction() as session:
+        soonest = select(func.min(Notice.next_try_at)).where(*notices.still_open())
+        at = session.scalar(soonest.where(Notice.next_try_at <= now + SOON))
+    if at is None:
+        return False
+    time.sleep(min(max((at - now).total_seconds(), 0.02), SOON.total_seconds()))
+    return True
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(moment - time.monotonic(), 0))
+
+
+def _chat(claim: Claim) -> str:
+    return f"chat:{claim.subject.telegram_id}"
+
+
+def _token(claim: Claim) -> str:
+    return f"{claim.subject.id}:{claim.until.isoformat()}"
+
+
+def _forget_chats() -> None:
+    with transaction() as session:
+        session.execute(delete(Lease).where(Lease.name.startswith("chat:"), Lease.until < func.now()))

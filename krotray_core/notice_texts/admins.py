@@ -1,0 +1,140 @@
+"""What admins are warned of. Pure: from what the notice is about to Telegram's HTML."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from krotray_core import money, speech
+from krotray_core.notice_texts.parts import Data, Kind, Turn, Words, cut, units
+from krotray_core.telegram_api import LONGEST_TEXT
+
+LONGEST_LINE = 300
+# What a report may take for its lines; head and foot need far less than the rest.
+LONGEST_REPORT = LONGEST_TEXT - 200
+
+
+def _refund_failed_ru(data: Data, _now: datetime) -> str:
+    return (
+        f"Возврат не прошёл: {money.to_rubles(data['amount_kopecks'])}, платёж {cut(data['payment_id'])}.\n"
+        f"Причина: {cut(data['reason'])}\n\n"
+        "Деньги остались у нас, дни у человека не сняты. Посмотрите платёж в кабинете ЮKassa и повторите возврат."
+    )
+
+
+def _refund_failed_en(data: Data, _now: datetime) -> str:
+    return (
+        f"A refund did not go through: {money.to_rubles(data['amount_kopecks'])}, payment {cut(data['payment_id'])}.\n"
+        f"Reason: {cut(data['reason'])}\n\n"
+        "The money is still with us, no days were taken. Look at the payment in YooKassa's cabinet and try again."
+    )
+
+
+def _payment_flagged_ru(data: Data, _now: datetime) -> str:
+    return (
+        f"Платёж пришёл не таким, как мы ждали: {cut(data['payment_id'])}.\n"
+        f"Причина: {cut(data['reason'])}\n\n"
+        "Дни по нему не начислены, деньги не возвращены. Посмотрите его в кабинете ЮKassa и решите: "
+        "вернуть деньги или продлить подписку вручную."
+    )
+
+
+def _payment_flagged_en(data: Data, _now: datetime) -> str:
+    return (
+        f"A payment is not what we expected: {cut(data['payment_id'])}.\n"
+        f"Reason: {cut(data['reason'])}\n\n"
+        "No days were given for it, no money was returned. Look at it in YooKassa's cabinet and decide: "
+        "give the money back or extend the subscription by hand."
+    )
+
+
+def _reconciliation_ru(data: Data, _now: datetime) -> str:
+    lines, more, total = _report(data)
+    if not total:
+        return "Сверка за день: расхождений нет."
+    forms = ("расхождение", "расхождения", "расхождений")
+    head = f"Сверка за день: {total} {speech.plural_ru(total, *forms)}. Посмотрите каждое.\n\n"
+    return head + lines + (f"\n\nИ ещё {more}." if more else "")
+
+
+def _reconciliation_en(data: Data, _now: datetime) -> str:
+    lines, more, total = _report(data)
+    if not total:
+        return "Daily reconciliation: no differences."
+    head = f"Daily reconciliation: {total} {'difference' if total == 1 else 'differences'}. Please look at each.\n\n"
+    return head + lines + (f"\n\nAnd {more} more." if more else "")
+
+
+def _server_down_ru(data: Data, _now: datetime) -> str:
+    return f"Сервер {cut(data['name'])} не отвечает: {cut(data['error'])}\n\nНовые покупатели получают места на других."
+
+
+def _server_down_en(data: Data, _now: datetime) -> str:
+    return f"Server {cut(data['name'])} does not answer: {cut(data['error'])}\n\nNew buyers get places on others."
+
+
+def _server_up_ru(data: Data, _now: datetime) -> str:
+    return f"Сервер {cut(data['name'])} снова отвечает."
+
+
+def _server_up_en(data: Data, _now: datetime) -> str:
+    return f"Server {cut(data['name'])} answers again."
+
+
+def _fleet_full_ru(data: Data, _now: datetime) -> str:
+    return (
+        f"Занято {data['taken']} из {data['room']} мест на серверах, которые принимают новых. "
+        "Пора добавить сервер: flask servers add"
+    )
+
+
+def _fleet_full_en(data: Data, _now: datetime) -> str:
+    return (
+        f"{data['taken']} of {data['room']} places are taken on the servers that are open to buyers. "
+        "It is time to add one: flask servers add"
+    )
+
+
+def _people_wait_ru(data: Data, _now: datetime) -> str:
+    people = f"{data['people']} {speech.plural_ru(data['people'], 'человек', 'человека', 'человек')}"
+    return f"Оплатили и ждут места: {people}. Дни у них не идут. Добавьте сервер: flask servers add"
+
+
+def _people_wait_en(data: Data, _now: datetime) -> str:
+    return f"Paid and waiting for a place: {data['people']}. Their days stand still. Add a server: flask servers add"
+
+
+def _report(data: Data) -> tuple[str, int, int]:
+    """As many lines as fit, how many are left out, and how many there are in all."""
+    given: list[str] = data["lines"]
+    shown, room = [], LONGEST_REPORT
+    for line in given:
+        item = f"• {cut(line, LONGEST_LINE)}"
+        room -= units(item) + 1
+        if room < 0:
+            break
+        shown.append(item)
+    total = len(given) + int(data["more"])
+    return "\n".join(shown), total - len(shown), total
+
+
+def _warning(in_russian: Words, in_english: Words) -> Kind:
+    return Kind(in_russian, in_english, turn=Turn.URGENT, by_night=True)
+
+
+# The data that each takes:
+#   refund_failed    payment_id, amount_kopecks, reason
+#   payment_flagged  payment_id, reason
+#   reconciliation   lines (texts), more (how many are not among them)
+#   server_down      name, error
+#   server_up        name
+#   fleet_full       taken, room (places on servers that are open to buyers)
+#   people_wait      people
+KINDS = {
+    "refund_failed": _warning(_refund_failed_ru, _refund_failed_en),
+    "payment_flagged": _warning(_payment_flagged_ru, _payment_flagged_en),
+    "reconciliation": _warning(_reconciliation_ru, _reconciliation_en),
+    "server_down": _warning(_server_down_ru, _server_down_en),
+    "server_up": _warning(_server_up_ru, _server_up_en),
+    "fleet_full": _warning(_fleet_full_ru, _fleet_full_en),
+    "people_wait": _warning(_people_wait_ru, _people_wait_en),
+}
