@@ -53,6 +53,14 @@ storm: $(READY)  ## an hour of 2,000 people with every fault on, in minutes
 chaos: $(READY)  ## minutes of breakdowns under load; prints the seed (CHAOS_SECONDS, CHAOS_SIMULATED, CHAOS_SEED)
 	@CHAOS_SECONDS=$${CHAOS_SECONDS:-120} CHAOS_SIMULATED=$${CHAOS_SIMULATED:-26} $(BIN)/python -m pytest -s tests/test_chaos.py
 
+.PHONY: screenshots
+screenshots: $(READY)  ## take the README's pictures anew, on a walk through the demo
+	@rm -rf .state/walk && WALK_SCREENSHOTS=$(CURDIR)/.state/walk $(BIN)/python -m pytest -q tests/test_walk.py
+	@mkdir -p docs/screenshots && for name in hello shop active key tried; do \
+		cp .state/walk/ru-light-390x844/*-$$name.png docs/screenshots/$$name.png || exit 1; \
+		cp .state/walk/en-dark-390x844/*-$$name.png docs/screenshots/$$name-dark.png || exit 1; \
+	done
+
 .PHONY: format
 format: $(READY)  ## put the code into the house's form
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

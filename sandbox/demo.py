@@ -44,7 +44,7 @@ def _run(folder: Path, *, stay: bool) -> None:
     web_port = int(os.environ.get("PORT") or _preferred(8000)) if stay else None
     flower_port = _preferred(5555) if stay else free_port()
     _say("Starting the world outside: real servers, and the sandbox in place of YooKassa and Telegram")
-    world = World(folder, web_port=web_port, say=_progress)
+    world = World(folder, web_port=web_port, front=stay, say=_progress)
     try:
         _say("\nStarting the service: flask db upgrade, then the Procfile")
         service = Service(world, settings={"FLOWER_PORT": str(flower_port)})
@@ -65,13 +65,22 @@ def _run(folder: Path, *, stay: bool) -> None:
         world.stop()
 
 
+# What a newcomer presses, in both languages; the words are those on the buttons.
+WAY = """
+  Начать > Открыть кабинет > Оплатить > (касса: любая тестовая карта) > Подключить
+      потом: Стенд > Попробовать ключ - настоящий VPN-клиент откроет страницу вашим ключом
+  Start > Open the cabinet > Pay > (checkout: any test card) > Connect
+      then: Sandbox > Try this key - a real VPN client opens a page with your key (Emma speaks English)"""
+
+
 def _addresses(world: World, flower_port: int) -> None:
     buyer = Person(world, VISITOR + 1)
     to_pay = buyer.buy(buyer.plans()[-1]["code"], "sbp")["confirmation_url"]
-    _say("\nIt stays up until Ctrl-C. Open:")
-    _say(f"  Mini App, as a sandbox user   {world.telegram_url}/sandbox/mini-app/{VISITOR}")
+    _say(f"\nYour turn. Open / откройте     {world.telegram_url}/")
+    _say(WAY)
+    _say("\nIt stays up until Ctrl-C. Also there:")
+    _say(f"  Mini App in a tab of its own  {world.telegram_url}/sandbox/mini-app/{VISITOR}")
     _say(f"  a checkout, to pay or not     {to_pay}")
-    _say(f"  the bot's chat                {world.telegram_url}/")
     _say(f"  YooKassa: payments, webhooks  {world.yookassa_url}/sandbox/")
     _say(f"  Flower ({FLOWER_LOGIN})       http://127.0.0.1:{flower_port}/")
     _say(f"  the API described             {world.web_url}/api/openapi.json")

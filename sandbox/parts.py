@@ -124,9 +124,11 @@ class XrayNode:
         with_routing_api: bool = True,
         with_blackhole: bool = True,
         reality: dict[str, Any] | None = None,
+        exit_address: str = "0.0.0.0",  # noqa: S104 - any
     ) -> None:
-        """`reality`: Xray's realitySettings for the inbound; without them it speaks plain VLESS."""
-        self.name, self._folder = name, folder
+        """`reality`: Xray's realitySettings for the inbound; without them it speaks plain VLESS. `exit_address`: of this machine,
+        from where the pages that users fetch see them come."""
+        self.name, self._folder, self._exit = name, folder, exit_address
         self.grpc_port, self.vless_port = grpc_port, vless_port
         self._config = folder / f"{name}.json"
         folder.mkdir(parents=True, exist_ok=True)
@@ -159,7 +161,12 @@ class XrayNode:
     def _server(self, with_routing_api: bool, with_blackhole: bool) -> dict[str, Any]:
         services = ["HandlerService", "StatsService"] + ["RoutingService"] * with_routing_api
         # Freedom refuses private addresses by default, and the page that the tests fetch is on loopback: here only.
-        direct = {"tag": "direct", "protocol": "freedom", "settings": {"finalRules": [{"action": "allow"}]}}
+        direct = {
+            "tag": "direct",
+            "protocol": "freedom",
+            "sendThrough": self._exit,
+            "settings": {"finalRules": [{"action": "allow"}]},
+        }
         block = {"tag": "block", "protocol": "blackhole"}
         return {
             "log": {"loglevel": "warning"},

@@ -28,12 +28,15 @@ class World:
         *,
         web_port: int | None = None,
         durable: bool = False,
+        front: bool = False,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`front`: the web process is seen through the sandbox Telegram, whose chat page can then show the Mini App in a frame."""
         self.folder = folder
         self.logs = folder / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         self.web_port = web_port or self.port("web")
+        self._gunicorn_port = self.port("gunicorn") if front else self.web_port
         self.secret_key, self.bot_token = self._secrets()
         self._stops: list[Callable[[], None]] = []
         try:
@@ -89,6 +92,7 @@ class World:
             vless_port=self.port(f"{name} VLESS"),
             with_routing_api=with_routing_api,
             with_blackhole=with_blackhole,
+            exit_address=f"127.0.77.{len(self.nodes) + 1}",
         )
         self.nodes.append(node)
         self._stops.append(node.stop)
@@ -110,7 +114,12 @@ class World:
         return self._start_sandbox("yookassa", *webhook, *kept, "--shop-name", "KrotRay", env=login)
 
     def _start_telegram(self) -> tuple[str, Process]:
-        return self._start_sandbox("telegram", env={"BOT_TOKEN": self.bot_token, "MINI_APP_URL": self.mini_app_url})
+        front: tuple[str, ...] = ()
+        if self._gunicorn_port != self.web_port:
+            behind = f"http://127.0.0.1:{self._gunicorn_port}"
+            front = ("--front-port", str(self.web_port), "--front-target", behind)
+        env = {"BOT_TOKEN": self.bot_token, "MINI_APP_URL": self.mini_app_url}
+        return self._start_sandbox("telegram", *front, env=env)
 
     def _start_sandbox(self, name: str, *options: str, env: dict[str, str]) -> tuple[str, Process]:
         port = self.port(name)
@@ -154,7 +163,7 @@ class World:
             "FLOWER_BASIC_AUTH": FLOWER_LOGIN,
             "FLASK_APP": "wsgi",
             "WEB_HOST": "127.0.0.1",
-            "PORT": str(self.web_port),
+            "PORT": str(self._gunicorn_port),
             "PYTHONUNBUFFERED": "1",
         }
 

@@ -82,6 +82,10 @@ class Chaos:
         for node in self._fleet:  # whose evacuation was cut short by an outage
             moving.drain(node.name, on=False)
 
+    def tails(self) -> str:
+        """The last that each process has said."""
+        return "\n".join(f"== {name}\n{process.tail(30)}" for name, process in self._running.items())
+
     def stop(self) -> None:
         """Ends the service."""
         self._over.set()

@@ -60,20 +60,26 @@ class State:
     told: tuple[str, ...] = ()
 
 
-PAID = State(payments=(("succeeded 10000", "succeeded 10000"),), days=30 * DAY, subscription="active", seats=1)
-UNPAID = State(payments=(("canceled 10000", "canceled 10000"),))
+PAID = State(
+    payments=(("succeeded 10000", "succeeded 10000"),),
+    days=30 * DAY,
+    subscription="active",
+    seats=1,
+    told=("paid", "key_coming"),
+)
+UNPAID = State(payments=(("canceled 10000", "canceled 10000"),), told=("payment_ran_out",))
 PARTLY_BACK = replace(
     PAID,
     payments=(("succeeded 6000", "succeeded 6000"),),
     refunds=(("succeeded 4000", "succeeded 4000"),),
     days=18 * DAY,
-    told=("refunded",),
+    told=(*PAID.told, "refunded"),
 )
 ALL_BACK = State(
     payments=(("refunded 0", "succeeded 0"),),
     refunds=(("succeeded 10000", "succeeded 10000"),),
     subscription="expired",
-    told=("refunded",),
+    told=(*PAID.told, "refunded"),
 )
 
 
@@ -207,7 +213,7 @@ def states() -> dict[int, State]:
             select(Subscription, func.count(Seat.id)).outerjoin(Seat, Seat.wanted & _ITS_SEAT).group_by(Subscription.id)
         ):
             see(subscription.user_id, subscription=subscription.status, seats=seats)
-        for row in session.scalars(select(Notice)):
+        for row in session.scalars(select(Notice).order_by(Notice.id)):
             see(users[row.telegram_id], told=(row.kind,))
     assert not theirs, f"YooKassa has made what we know nothing of: {theirs}"
     return seen
@@ -329,7 +335,7 @@ def test_running_out(bed: Deathbed, sweep: Sweep) -> None:
         assert bed.kill("expire", [Victim((), point)]) == [True]
         people[user] = point
     sweep()
-    all_are(State(subscription="expired", expiries=1), people)
+    all_are(State(subscription="expired", expiries=1, told=("ended", "ended_yesterday")), people)
 
 
 @pytest.mark.usefixtures("fleet")

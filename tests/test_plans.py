@@ -298,7 +298,7 @@ class TestInTheChat:
     def test_the_price_on_the_button_is_the_price_of_the_payment(self, buyer: Buyer) -> None:
         plans.put("1m", amount_kopecks=150_50)
         plans.put("3m", amount_kopecks=400_00)
-        offered = buttons(buyer.press("buy"))
+        offered = buttons(buyer.press("go:buy"))
         assert list(offered)[:2] == ["1 месяц — 150,50 ₽", "3 месяца — 400 ₽ · выгода 51,50 ₽"]
         ways = buyer.press(offered["1 месяц — 150,50 ₽"])
         assert "1 месяц, 150,50 ₽" in ways.text
@@ -312,7 +312,7 @@ class TestInTheChat:
         ids=str,
     )
     def test_a_tariff_that_changed_meanwhile_is_shown_anew(self, buyer: Buyer, change: dict[str, int]) -> None:
-        chosen = buttons(buyer.press("buy"))["1 месяц — 100 ₽"]
+        chosen = buttons(buyer.press("go:buy"))["1 месяц — 100 ₽"]
         way = buttons(buyer.press(chosen))["Банковская карта"]
         plans.put("1m", **change)
         assert is_notice(buyer.press(chosen))
@@ -325,7 +325,7 @@ class TestInTheChat:
         assert payment.amount_kopecks == plans.find("1m").amount_kopecks
 
     def test_a_tariff_that_was_withdrawn_meanwhile(self, buyer: Buyer) -> None:
-        chosen = buttons(buyer.press("buy"))["1 месяц — 100 ₽"]
+        chosen = buttons(buyer.press("go:buy"))["1 месяц — 100 ₽"]
         way = buttons(buyer.press(chosen))["СБП"]
         plans.withdraw("1m")
         for pressed in (chosen, way):
@@ -335,10 +335,10 @@ class TestInTheChat:
         assert of(buyer) == []
 
     def test_nothing_is_on_sale(self, buyer: Buyer) -> None:
-        chosen = buttons(buyer.press("buy"))["1 месяц — 100 ₽"]
+        chosen = buttons(buyer.press("go:buy"))["1 месяц — 100 ₽"]
         for code in codes():
             plans.withdraw(code)
-        screen = buyer.press("buy")
+        screen = buyer.press("go:buy")
         assert screen.text == words.RU.nothing_on_sale
         assert list(buttons(screen)) == ["Мой ключ", "‹ Меню"]
         assert buyer.press(chosen).text == f"{words.RU.plans_changed}\n\n{words.RU.nothing_on_sale}"
@@ -346,7 +346,7 @@ class TestInTheChat:
     def test_a_price_that_changes_at_the_very_moment_is_not_taken(
         self, buyer: Buyer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        way = buttons(buyer.press(buttons(buyer.press("buy"))["1 месяц — 100 ₽"]))["СБП"]
+        way = buttons(buyer.press(buttons(buyer.press("go:buy"))["1 месяц — 100 ₽"]))["СБП"]
         find = plans.find
 
         def then_changes(code: str) -> Plan:
@@ -360,7 +360,7 @@ class TestInTheChat:
         assert not any("://" in does for does in buttons(screen).values()), "nowhere to pay"
 
     def test_what_was_begun_at_the_old_price_can_still_be_paid(self, buyer: Buyer) -> None:
-        way = buttons(buyer.press(buttons(buyer.press("buy"))["1 месяц — 100 ₽"]))["СБП"]
+        way = buttons(buyer.press(buttons(buyer.press("go:buy"))["1 месяц — 100 ₽"]))["СБП"]
         to_pay = buyer.press(way)
         plans.put("1m", amount_kopecks=150_00)
         assert buttons(buyer.press(way)) == buttons(to_pay), "the press that was handled twice"

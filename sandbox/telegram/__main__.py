@@ -6,10 +6,12 @@ import argparse
 import os
 import re
 import sys
+import threading
 
 from sandbox.serving import listen, run_until_told, serve_on
 
 from . import Config, create_app
+from .front import create_front
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,8 +26,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Cannot listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
         return 1
     address = f"http://{options.host}:{listening.getsockname()[1]}"
-    app = create_app(Config(token=options.bot_token, mini_app_url=options.mini_app_url))
-    server = serve_on(listening, app, verbose=options.verbose)
+    config = Config(
+        token=options.bot_token,
+        mini_app_url=options.mini_app_url,
+        framed=bool(options.front_port),
+        messages_per_second=options.messages_per_second,
+    )
+    server = serve_on(listening, create_app(config), verbose=options.verbose)
+    if options.front_port:
+        before = listen(options.host, options.front_port)
+        front = serve_on(before, create_front(options.front_target, address), verbose=options.verbose)
+        threading.Thread(target=front.serve_forever, daemon=True).start()
 
     print(f"Telegram sandbox: TELEGRAM_API_URL={address}, chat {address}/", flush=True)
     run_until_told(server)
@@ -46,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get("MINI_APP_URL"),
         help="what the menu button opens; default: MINI_APP_URL",
     )
+    parser.add_argument(
+        "--messages-per-second", type=int, default=Config.messages_per_second, help="beyond it: 429; 0 is no limit"
+    )
+    parser.add_argument(
+        "--front-port", type=int, help="where the service shows itself, with this sandbox as its Telegram"
+    )
+    parser.add_argument("--front-target", help="http://host:port of the service's web process")
     parser.add_argument("--verbose", action="store_true", help="log every request")
     return parser
 

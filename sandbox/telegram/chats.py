@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import ApiError, bad_request
+from .files import Photo
 from .markup import Keyboard
 
 FIRST_NEW_PERSON = 700_000_100
@@ -50,6 +51,8 @@ class Message:
     text: str
     entities: list[dict[str, Any]] = field(default_factory=list)
     keyboard: Keyboard = field(default_factory=list)
+    photo: Photo | None = None
+    """With a photo the text is its caption, and may be empty."""
     date: int = field(default_factory=lambda: int(time.time()))
     edit_date: int | None = None
 
@@ -62,6 +65,13 @@ class Press:
     message_id: int
     data: str
     answer: dict[str, Any] | None = None
+    expires: float = 0.0
+    """On the monotonic clock; afterwards Telegram takes no answer."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it can still be answered; a client shows the button as busy that long."""
+        return self.answer is None and time.monotonic() < self.expires
 
 
 @dataclass
@@ -76,8 +86,8 @@ class Chat:
 class Chats:
     """All conversations of the bot. Whoever changes one calls `touch`, so that pages and tests can wait for it."""
 
-    def __init__(self, changed: threading.Condition) -> None:
-        self._changed = changed
+    def __init__(self, changed: threading.Condition, *, press_seconds: float) -> None:
+        self._changed, self._press_seconds = changed, press_seconds
         self._chats: dict[int, Chat] = {}
         self._message_ids = itertools.count(1)
         self._person_ids = itertools.count(FIRST_NEW_PERSON)
@@ -132,21 +142,35 @@ class Chats:
     def press(self, chat: Chat, message: Message, data: str) -> Press:
         """A person presses a button."""
         with self._changed:
-            press = Press(str(uuid.uuid4().int >> 65), message.id, data)
+            expires = time.monotonic() + self._press_seconds
+            press = Press(str(uuid.uuid4().int >> 65), message.id, data, expires=expires)
             chat.presses.append(press)
             self.touch()
             return press
 
+    def remove(self, chat: Chat, message: Message) -> None:
+        """A message is gone, for both sides."""
+        with self._changed:
+            chat.messages.remove(message)
+            self.touch()
+
     def answer(self, query_id: str, answer: dict[str, Any]) -> None:
-        """The bot answers a press; only the first answer counts. Raises ApiError (400)."""
+        """The bot answers a press, once and in time. Raises ApiError (400)."""
         with self._changed:
             presses = (press for chat in self._chats.values() for press in chat.presses)
             press = next((press for press in presses if press.id == query_id), None)
-            if press is None:
+            if press is None or not press.waits:
                 raise bad_request("query is too old and response timeout expired or query ID is invalid")
-            if press.answer is None:
-                press.answer = answer
-                self.touch()
+            press.answer = answer
+            self.touch()
+
+    def let_presses_expire(self) -> None:
+        """As if so much time had passed that no press can be answered any more."""
+        with self._changed:
+            for chat in self._chats.values():
+                for press in chat.presses:
+                    press.expires = 0.0
+            self.touch()
 
     def touch(self) -> None:
         """Something has changed."""

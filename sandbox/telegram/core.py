@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 from .chats import Chat, Chats, Message
 from .config import Config
-from .entities import length
+from .entities import detected
+from .files import Files
+from .flood import Flood
 from .mischief import Mischief
+from .profile import Profile
 from .updates import Updates
 
 # The people whom the page offers from the start: one for each language that a bot here speaks.
@@ -26,10 +30,11 @@ class Telegram:
         self.config = config
         changed = threading.Condition()
         self.updates = Updates(changed)
-        self.chats = Chats(changed)
+        self.chats = Chats(changed, press_seconds=config.press_seconds)
         self.mischief = Mischief(changed)
-        self.commands: dict[str, list[dict[str, str]]] = {}
-        self.menu_button: dict[str, Any] | None = None
+        self.files = Files()
+        self.flood = Flood(config.messages_per_second)
+        self.profile = Profile()
         for user_id, first_name, language_code in CAST:
             self.chats.meet(user_id, first_name=first_name, language_code=language_code)
 
@@ -41,11 +46,22 @@ class Telegram:
 
     def write(self, chat: Chat, text: str) -> tuple[Message, int | None]:
         """The person writes to the bot: the message and the id of its update."""
-        chat.person.started, chat.person.blocked = True, False
-        command = text.split(maxsplit=1)[0] if text.startswith("/") else ""
-        entities = [{"type": "bot_command", "offset": 0, "length": length(command)}] if len(command) > 1 else []
-        message = self.chats.say(chat, by_bot=False, text=text, entities=entities)
+        self.block(chat, False)  # who has blocked the bot and writes has let it in again
+        chat.person.started = True
+        message = self.chats.say(chat, by_bot=False, text=text, entities=detected(text))
         return message, self.updates.add("message", self.message_wire(chat, message))
+
+    def block(self, chat: Chat, blocked: bool) -> int | None:
+        """The person blocks the bot, or lets it in again: the id of the update that tells the bot, if that is news."""
+        if chat.person.blocked == blocked:
+            return None
+        chat.person.blocked = blocked
+        self.chats.touch()
+        before, after = [{"user": self.me, "status": status} for status in ("member", "kicked")]
+        after["until_date"] = 0
+        old, new = (before, after) if blocked else (after, before)
+        body = {"chat": chat.person.chat, "from": chat.person.wire, "date": int(time.time())}
+        return self.updates.add("my_chat_member", body | {"old_chat_member": old, "new_chat_member": new})
 
     def press(self, chat: Chat, message_id: int, wanted: str) -> tuple[str, str]:
         """The person presses a button of a bot's message, named by its text or its callback data.
@@ -95,11 +111,13 @@ class Telegram:
             "from": self.me if message.by_bot else chat.person.wire,
             "chat": chat.person.chat,
             "date": message.date,
-            "text": message.text,
         }
+        said = "caption" if message.photo else "text"
         optional = {
             "edit_date": message.edit_date,
-            "entities": message.entities,
+            "photo": message.photo.sizes if message.photo else None,
+            said: message.text,
+            "caption_entities" if message.photo else "entities": message.entities,
             "reply_markup": {"inline_keyboard": message.keyboard} if message.keyboard else None,
         }
         return body | {name: value for name, value in optional.items() if value}

@@ -17,7 +17,7 @@ Keyboard = list[list[dict[str, Any]]]
 
 def keyboard_of(markup: dict[str, Any] | None) -> Keyboard:
     """The rows of an inline keyboard, none where there is no markup. Raises ApiError."""
-    if not markup:
+    if not markup or markup.get("remove_keyboard") is True:  # there are no other keyboards here that could be removed
         return []
     rows = markup.get("inline_keyboard")
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
@@ -56,12 +56,12 @@ def check_url(url: Any) -> None:
         raise bad_request(f"inline keyboard button URL '{url}' is invalid: {fault}")
 
 
-def check_web_app(value: Any) -> None:
+def check_web_app(value: Any, where: str = "inline keyboard button") -> None:
     """Refuses a Mini App that is not at an address. Telegram wants https; on one machine http is all that there is."""
     url = value.get("url") if isinstance(value, dict) else None
     fault = _fault(url, ("http", "https"))
     if fault:
-        raise bad_request(f"inline keyboard button Web App URL '{url}' is invalid: {fault}")
+        raise bad_request(f"{where} Web App URL '{url}' is invalid: {fault}")
 
 
 def _fault(url: Any, schemes: tuple[str, ...]) -> str | None:

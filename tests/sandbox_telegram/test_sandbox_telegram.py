@@ -3,87 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
+import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import init_data_py
 import pytest
 import requests
-from telebot import TeleBot, apihelper
+from sandbox_telegram_kit import ANNA, MINI_APP, TOKEN, Phone, poll, refused
+from telebot import TeleBot
 from telebot.apihelper import ApiTelegramException
 from telebot.types import BotCommand, CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup, MenuButtonWebApp
 from telebot.types import WebAppInfo as WebApp
 
-from sandbox.serving import listen, serve_on
-from sandbox.telegram import Config, create_app
-from sandbox.telegram.core import CAST
 from sandbox.telegram.entities import parse_html
-
-TOKEN = "123456789:made_up_for_these_tests"
-MINI_APP = "http://127.0.0.1:9/app/"
-ANNA = CAST[0][0]
-
-
-@dataclass
-class Phone:
-    """Somebody's Telegram, through the control API."""
-
-    url: str
-
-    def post(self, path: str, *, expect: int = 200, **body: Any) -> dict[str, Any]:
-        """A request to the control API."""
-        answer = requests.post(f"{self.url}/sandbox{path}", json=body, timeout=10)
-        assert answer.status_code == expect, answer.text
-        return answer.json()
-
-    def get(self, path: str) -> dict[str, Any]:
-        """A look into the control API."""
-        return requests.get(f"{self.url}/sandbox{path}", timeout=10).json()
-
-    def write(self, text: str = "/start", user_id: int = ANNA) -> int:
-        """A message to the bot; the id of its update."""
-        return self.post("/message", user_id=user_id, text=text)["update_id"]
-
-
-@pytest.fixture
-def phone() -> Iterator[Phone]:
-    """A sandbox behind a real HTTP server on a free port."""
-    listening = listen("127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server = serve_on(listening, create_app(Config(token=TOKEN, mini_app_url=MINI_APP)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield Phone(url)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture
-def bot(phone: Phone, monkeypatch: pytest.MonkeyPatch) -> TeleBot:
-    """The real library, pointed at the sandbox for one test."""
-    monkeypatch.setattr(apihelper, "API_URL", phone.url + "/bot{0}/{1}")
-    # The library keeps one session a thread for ever; in a test it would be found unclosed at the end.
-    monkeypatch.setattr(apihelper, "SESSION_TIME_TO_LIVE", 0)
-    return TeleBot(TOKEN, threaded=False, parse_mode="HTML")
-
-
-def poll(bot: TeleBot, offset: int | None = None, seconds: int = 1) -> list[Any]:
-    """One call of getUpdates."""
-    return bot.get_updates(offset=offset, long_polling_timeout=seconds, allowed_updates=["message", "callback_query"])
-
-
-def refused(call: Any, *arguments: Any, **options: Any) -> str:
-    """How a call is refused."""
-    with pytest.raises(ApiTelegramException) as caught:
-        call(*arguments, **options)
-    return f"{caught.value.error_code} {caught.value.description}"
 
 
 class TestUpdates:
@@ -291,8 +225,10 @@ class TestPeople:
         page = requests.get(f"{phone.url}/", timeout=10)
         assert "default-src 'none'" in page.headers["Content-Security-Policy"]
         assert "http" not in page.text.replace("http://www.w3.org/2000/svg", "").replace(MINI_APP, "")
-        for asset in ("chat.js", "chat.css"):
-            assert requests.get(f"{phone.url}/assets/{asset}", timeout=10).ok
+        assets = re.findall(r'(?:src|href)="(/assets/[^"]+)"', page.text)
+        assert len(assets) >= 5
+        for asset in assets:
+            assert requests.get(phone.url + asset, timeout=10).ok
 
 
 @pytest.mark.parametrize(
