@@ -9,9 +9,9 @@ from sqlalchemy import delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from krotray_core import clock, notices, settings
+from krotray_core import clock, notices, placement, settings
 from krotray_core.db import transaction
-from krotray_core.models import Mark, Notice, Server, Subscription
+from krotray_core.models import Mark, Notice, Seat, Server, Subscription
 
 FULL = 0.9
 # One that is away for a moment is nobody's alarm.
@@ -25,6 +25,7 @@ def look() -> None:
     now = clock.now()
     with transaction() as session:
         _fleet(session, now)
+        _refusals(session, now)
         moment = session.scalars(select(func.now())).one()  # servers' moments go by the database's clock
         for server in session.scalars(select(Server).where(Server.state_since < moment - DOWN_FOR).order_by(Server.id)):
             _server(session, server, now)
@@ -37,6 +38,19 @@ def _fleet(session: Session, now: datetime) -> None:
     _tell(session, "fleet_full", full, {"taken": int(taken), "room": int(room)}, now)
     people = session.scalar(select(func.count()).where(Subscription.waiting_since.is_not(None))) or 0
     _tell(session, "people_wait", bool(people), {"people": people}, now)
+
+
+def _refusals(session: Session, now: datetime) -> None:
+    """Something is wrong with a server, or with a link's template: nobody who comes there gets in."""
+    refused = (
+        select(func.count(), func.string_agg(Server.name.distinct(), ", "), func.max(Seat.last_error))
+        .select_from(Seat)
+        .join(Server, Server.id == Seat.server_id)
+        .where(Seat.dirty, Seat.wanted, Seat.paused_until.is_not(None), Seat.attempts >= placement.REFUSALS)
+    )
+    people, names, error = session.execute(refused).one()
+    data = {"people": people, "servers": names or "", "error": error or ""}
+    _tell(session, "people_refused", bool(people), data, now)
 
 
 def _tell(session: Session, kind: str, wrong: bool, data: dict[str, Any], now: datetime) -> None:

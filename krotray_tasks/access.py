@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from krotray_core import alarms, clock, health, moving, placement, provisioning, servers, subscriptions
 from krotray_core.errors import NotFound, XrayError, XrayUnavailable
 from krotray_tasks.app import celery
+from krotray_tasks.notices import send_due
 
 
 def converge_all(server_ids: Iterable[int]) -> None:
@@ -22,7 +23,7 @@ def converge(server_id: int) -> None:
     A server that does not answer is looked at once more: if it is down, who never got in is served elsewhere at once.
     """
     try:
-        more = provisioning.converge(server_id).more
+        done = provisioning.converge(server_id)
     except XrayUnavailable:
         server = provisioning.find(server_id)
         if server.is_up is False:
@@ -31,7 +32,9 @@ def converge(server_id: int) -> None:
             raise
         seat_waiting()
         return
-    if more:
+    if done.confirmed:
+        send_due.enqueue()  # somebody may be waiting to be told of their key
+    if done.more:
         converge.enqueue(server_id)
 
 

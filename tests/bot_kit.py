@@ -83,6 +83,15 @@ class Person:
         )
         return self.last()
 
+    def sees(self, part: str, *, seconds: float = 15) -> dict[str, Any]:
+        """Waits for a picture of the bot's with these words under it, and returns it; a notice may have come after it."""
+
+        def pictures() -> list[dict[str, Any]]:
+            return [message for message in self.heard() if message["photo"] and part in message["text"]]
+
+        wait_until(pictures, seconds=seconds, what=f"a picture with «{part}»")
+        return pictures()[-1]
+
     def toast(self, press: dict[str, Any]) -> str:
         """Waits for the answer to a press, and returns its words."""
 

@@ -123,10 +123,16 @@ def test_who_is_refused_again_and_again_is_served_elsewhere(
             [XrayError("UNKNOWN: failed to add")] * len(claims) if server.id == fleet[0].id else send(server, claims)
         ),
     )
+    wanted = settings.get().model_copy(update={"admin_telegram_ids": (77,)})
+    monkeypatch.setattr(settings, "get", lambda: wanted)
     for _ in range(placement.REFUSALS):
         free_leases()
         access.place.run()
         converge_all()
+    access.warn.run()
+    with transaction() as session:
+        told = session.scalars(select(Notice).where(Notice.kind == "people_refused")).one()
+    assert told.data == {"people": 2, "servers": fleet[0].name, "error": "UNKNOWN: failed to add"}
     access.place.run()
     converge_all()
     assert {cabinet.of_user(user.id).state for user in users} == {"active"}

@@ -394,8 +394,8 @@ def test_in_the_chat_a_whole_purchase_with_a_receipt(own_world: World, service: 
     url = next(b["opens"] for row in offer["buttons"] for b in row if "opens" in b)
     requests.post(f"{own_world.yookassa_url}/sandbox/payments/{url.rpartition('/')[2]}/pay", timeout=10)
     Person(own_world, maria.id).wait_for("active")
-    maria.press("Проверить оплату")
-    maria.hears("Оплата прошла, спасибо.")
+    maria.press("Проверить оплату", offer)
+    maria.sees("Оплата прошла, спасибо.")
     said = service.process.log.read_text()
     assert "maria@" not in said
     assert "мария@" not in said

@@ -103,6 +103,20 @@ def _people_wait_en(data: Data, _now: datetime) -> str:
     return f"Paid and waiting for a place: {data['people']}. Their days stand still. Add a server: flask servers add"
 
 
+def _people_refused_ru(data: Data, _now: datetime) -> str:
+    return (
+        f"Серверы не впускают оплативших: {data['people']}; {cut(data['servers'])}.\n"
+        f"Последний ответ: {cut(data['error'])}\n\nПосмотрите: flask servers check"
+    )
+
+
+def _people_refused_en(data: Data, _now: datetime) -> str:
+    return (
+        f"Servers refuse people who have paid: {data['people']}; {cut(data['servers'])}.\n"
+        f"The last answer: {cut(data['error'])}\n\nHave a look: flask servers check"
+    )
+
+
 def _report(data: Data) -> tuple[str, int, int]:
     """As many lines as fit, how many are left out, and how many there are in all."""
     given: list[str] = data["lines"]
@@ -129,6 +143,7 @@ def _warning(in_russian: Words, in_english: Words) -> Kind:
 #   server_up        name
 #   fleet_full       taken, room (places on servers that are open to buyers)
 #   people_wait      people
+#   people_refused   people, servers (their names), error
 KINDS = {
     "refund_failed": _warning(_refund_failed_ru, _refund_failed_en),
     "payment_flagged": _warning(_payment_flagged_ru, _payment_flagged_en),
@@ -137,4 +152,5 @@ KINDS = {
     "server_up": _warning(_server_up_ru, _server_up_en),
     "fleet_full": _warning(_fleet_full_ru, _fleet_full_en),
     "people_wait": _warning(_people_wait_ru, _people_wait_en),
+    "people_refused": _warning(_people_refused_ru, _people_refused_en),
 }

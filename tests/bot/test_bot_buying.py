@@ -27,8 +27,8 @@ class TestBuying:
         talking.pay(url)
         person.press("Проверить оплату")  # has the worker look; nothing else would: there is no webhook here
         wait_until(lambda: talking.confirmed_seats(person), seconds=20, what="the key in Xray")
-        person.press("Проверить оплату")
-        shown = person.hears("Оплата прошла, спасибо.")
+        person.press("Проверить оплату", offer)
+        shown = person.sees("Оплата прошла, спасибо.")
         assert "осталось 90 дней" in shown["text"]
         codes = [
             shown["text"][e["offset"] : e["offset"] + e["length"]] for e in shown["entities"] if e["type"] == "code"
@@ -38,7 +38,7 @@ class TestBuying:
         assert key.startswith("vless://")
         assert person.picture(shown) == qr.png(link)
         assert "#KrotRay%20Amsterdam" in key
-        assert person.press("Скопировать ссылку") == {"copied": link}
+        assert person.press("Скопировать ссылку", shown) == {"copied": link}
 
         person.write("/key")
         person.hears("Ключ работает до")

@@ -46,6 +46,10 @@ class TestLooking:
     """The business, a server, a person."""
 
     def test_stats(self, talking: BotWorld, admin: Person) -> None:
+        person = talking.somebody()
+        person.write("/start")
+        person.hears("Здравствуйте")
+        talking.give(person)
         shown = admin.ask("/stats")["text"]
         for line in ("Активных подписок:", "Новых людей сегодня:", "Выручка сегодня:", "Выручка за месяц:"):
             assert line in shown

@@ -136,13 +136,13 @@ class TestSending:
     def test_time_is_up_before_the_task_s_is(self, telegram: Telegram, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(delivery, "BUDGET_SECONDS", 0.1)
         person = telegram.somebody()
-        for number in range(8):
+        for number in range(30):
             note(person, str(number), ago=1)
         first = delivery.send_due()
-        assert 1 <= first <= 3
+        assert 1 <= first < 15, "at 25 a second, a tenth of a second is soon over"
         while delivery.send_due():
             pass
-        assert len(texts(person)) == 8
+        assert len(texts(person)) == 30
 
     def test_a_killed_sender_is_followed_by_the_next(self, telegram: Telegram, tmp_path: Path) -> None:
         people = [telegram.somebody(), telegram.somebody()]
