@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from krotray_api import auth
+from krotray_api import auth, describing
 from krotray_api.schemas import ConnectOut, answer
 from krotray_core import apps, cabinet
 
@@ -12,6 +12,7 @@ blueprint = Blueprint("connect", __name__)
 
 
 @blueprint.get("/api/connect")
+@describing.answers(ConnectOut)
 def connect() -> dict[str, object]:
     """What to install and press; without a running subscription only what to install."""
     seen = cabinet.of_user(auth.current_user().id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from krotray_api import auth
+from krotray_api import auth, describing
 from krotray_api.schemas import InviteOut, answer
 from krotray_core import invites
 
@@ -12,6 +12,7 @@ blueprint = Blueprint("invite", __name__)
 
 
 @blueprint.get("/api/invite")
+@describing.answers(InviteOut)
 def show() -> dict[str, object]:
     """The link and the number of people; no link while there is no bot that it could lead to."""
     user = auth.current_user()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from krotray_api import auth, limits
+from krotray_api import auth, describing, limits
 from krotray_api.schemas import KeyOut, MeOut, SubscriptionOut, UserOut, answer
 from krotray_core import cabinet, ledger, subscriptions
 from krotray_tasks import access
@@ -13,6 +13,7 @@ blueprint = Blueprint("me", __name__)
 
 
 @blueprint.get("/api/me")
+@describing.answers(MeOut)
 def me() -> dict[str, object]:
     """The home screen: who, in which state, with what subscription."""
     user = auth.current_user()
@@ -22,6 +23,7 @@ def me() -> dict[str, object]:
 
 
 @blueprint.get("/api/key")
+@describing.answers(KeyOut)
 def key() -> dict[str, object]:
     """How to connect, while there is something to connect with."""
     return _key(auth.current_user().id)
@@ -29,6 +31,7 @@ def key() -> dict[str, object]:
 
 @blueprint.post("/api/key/rotate")
 @limits.on_rotate
+@describing.answers(KeyOut, problems=(404, 429))
 def rotate() -> dict[str, object]:
     """A new key and a new link: the old ones stop working. The key itself is null until its server has confirmed it."""
     user = auth.current_user()

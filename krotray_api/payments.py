@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Blueprint
 from pydantic import ValidationError
 
-from krotray_api import auth, bodies, limits
+from krotray_api import auth, bodies, describing, limits
 from krotray_api.schemas import CreatePayment, PaymentCreated, PaymentOut, PaymentsOut, answer
 from krotray_core import billing, checkout
 from krotray_core.errors import Invalid, NotFound
@@ -16,10 +16,12 @@ from krotray_tasks import money
 blueprint = Blueprint("payments", __name__, url_prefix="/api/payments")
 
 MOST_LISTED = 50
+_ID = describing.path("payment_id", type="string", format="uuid")
 
 
 @blueprint.post("/create")
 @limits.on_create
+@describing.answers(PaymentCreated, status=201, body=CreatePayment, problems=(400, 409, 413, 422, 429, 502))
 def create() -> tuple[dict[str, object], int]:
     """A payment and the address to pay it at: a new one, or the one that was opened minutes ago for the same thing."""
     user = auth.current_user()
@@ -33,6 +35,7 @@ def create() -> tuple[dict[str, object], int]:
 
 
 @blueprint.get("")
+@describing.answers(PaymentsOut)
 def history() -> dict[str, object]:
     """One's own payments, the newest first."""
     rows = billing.latest(user_id=auth.current_user().id, limit=MOST_LISTED)
@@ -40,6 +43,7 @@ def history() -> dict[str, object]:
 
 
 @blueprint.get("/<payment_id>")
+@describing.answers(PaymentOut, problems=(404,), parameters=(_ID,))
 def show(payment_id: str) -> dict[str, object]:
     """One's own payment."""
     return answer(PaymentOut.of(billing.of_user(auth.current_user().id, _id(payment_id))))
@@ -47,6 +51,7 @@ def show(payment_id: str) -> dict[str, object]:
 
 @blueprint.post("/<payment_id>/check")
 @limits.on_check
+@describing.answers(PaymentOut, problems=(404, 429), parameters=(_ID,))
 def check(payment_id: str) -> dict[str, object]:
     """ "I have paid": has a worker ask YooKassa soon, and answers with what is known so far."""
     payment = billing.of_user(auth.current_user().id, _id(payment_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
+from krotray_api import describing
 from krotray_api.schemas import PlanOut, PlansOut, ReceiptOut, answer
 from krotray_core import plans
 
@@ -11,6 +12,7 @@ blueprint = Blueprint("plans", __name__)
 
 
 @blueprint.get("/api/plans")
+@describing.answers(PlansOut, login=False)
 def index() -> dict[str, object]:
     """The tariffs on sale; no login needed."""
     return answer(PlansOut(plans=[PlanOut.of(plan) for plan in plans.on_sale()], receipt=ReceiptOut.now()))

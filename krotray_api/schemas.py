@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -212,6 +212,35 @@ class PaymentsOut(BaseModel):
     """One's payments, the newest first."""
 
     payments: list[PaymentOut]
+
+
+class Notification(BaseModel):
+    """What YooKassa sends; only a hint, so just these are looked at (its page "Incoming notifications")."""
+
+    type: Literal["notification"]
+    event: str = Field(
+        description="payment.succeeded, payment.canceled, refund.succeeded, ...; others are noted and left"
+    )
+    object: dict[str, Any] = Field(description="The payment with its `id`, or the refund with its `payment_id`")
+
+
+class Noted(BaseModel):
+    """The hint is kept: YooKassa need not send it again."""
+
+    status: Literal["noted"]
+
+
+class Alive(BaseModel):
+    """This process answers."""
+
+    status: Literal["ok"]
+
+
+class Ready(BaseModel):
+    """Whether there is all that an answer needs, and what is missing."""
+
+    status: Literal["ready", "unready"]
+    missing: list[Literal["database", "broker"]]
 
 
 class InviteOut(BaseModel):

@@ -15,7 +15,9 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from krotray_api import addresses
+from krotray_api import addresses, describing
+from krotray_api.describing import Media
+from krotray_api.schemas import Alive, Ready
 from krotray_core import db, figures, settings
 from krotray_tasks import celery
 
@@ -26,12 +28,14 @@ BROKER_SECONDS = 1.0
 
 
 @blueprint.get("/healthz")
+@describing.answers(Alive, login=False)
 def alive() -> Response:
     """This process answers."""
     return jsonify(status="ok")
 
 
 @blueprint.get("/readyz")
+@describing.answers(Ready, login=False, also={503: Ready})
 def ready() -> tuple[Response, int]:
     """Database and broker answer too; 503 with what is missing."""
     missing = [name for name, answers in (("database", _database), ("broker", _broker)) if not answers()]
@@ -59,6 +63,7 @@ def _broker() -> bool:
 
 
 @blueprint.get("/metrics")
+@describing.answers(Media({"text/plain": "string"}), login=False, problems=(403,))
 def metrics() -> Response:
     """The state of the service for Prometheus; to this machine, or with METRICS_TOKEN as a bearer token."""
     if not _may_see_metrics():

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 from flask import Blueprint, Response, request
 
-from krotray_api import install, pages
+from krotray_api import describing, install, pages
+from krotray_api.describing import Media
 from krotray_api.pages import texts
 from krotray_core import apps, cabinet, contacts, links, qr, settings, subscriptions
 from krotray_core.cabinet import Cabinet
@@ -23,6 +24,7 @@ UPDATE_HOURS = 12
 # What programs show of these at most.
 LONGEST_TITLE, LONGEST_ANNOUNCE = 25, 200
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+_PLACE = describing.path("token", type="string", pattern="^[A-Za-z0-9_-]{1,128}$")
 
 _FORMATS = {
     "base64": "base64",
@@ -45,6 +47,15 @@ _NO_BROWSER = re.compile(r"java|dalvik|okhttp", re.ASCII)
 
 
 @blueprint.get("/sub/<token>")
+@describing.answers(
+    Media({"text/plain": "string", "text/html": "string", "text/yaml": "object", "application/json": "object"}),
+    login=False,
+    problems=(404, 422),
+    parameters=(
+        _PLACE,
+        describing.query("format", "Instead of going by the User-Agent", type="string", enum=list(_FORMATS)),
+    ),
+)
 def show(token: str) -> Response:
     """By `?format=`, else by who asks: the install page, Clash's YAML, sing-box's JSON or links in base64."""
     wanted = _wanted()
@@ -64,6 +75,12 @@ def show(token: str) -> Response:
 
 
 @blueprint.get("/sub/<token>/qr.<any(svg,png):kind>")
+@describing.answers(
+    Media({"image/svg+xml": None, "image/png": None}),
+    login=False,
+    problems=(404,),
+    parameters=(_PLACE, describing.path("kind", type="string", enum=["svg", "png"])),
+)
 def picture(token: str, kind: str) -> Response:
     """A QR code of the subscription's address."""
     seen = _seen(token)

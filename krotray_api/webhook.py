@@ -9,7 +9,8 @@ from uuid import UUID
 from flask import Blueprint, Response, abort, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from krotray_api import addresses, bodies, limits, problems
+from krotray_api import addresses, bodies, describing, limits, problems
+from krotray_api.schemas import Noted, Notification
 from krotray_core import billing, settings, yookassa
 from krotray_tasks import money
 
@@ -19,6 +20,7 @@ blueprint = Blueprint("webhook", __name__)
 
 @blueprint.post("/api/payments/webhook")
 @limits.on_webhook
+@describing.answers(Noted, body=Notification, login=False, problems=(400, 403, 413, 429))
 def receive() -> Response:
     """Notes the hint and wakes a worker. 200 noted, 400 not a notification, 403 not YooKassa's address, 503 not noted."""
     s = settings.get()
