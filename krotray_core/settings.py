@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -19,7 +20,8 @@ from krotray_core.links import check_template
 
 IPNetwork = IPv4Network | IPv6Network
 
-# https://yookassa.ru/developers/using-api/webhooks#ip
+# https://yookassa.ru/developers/using-api/webhooks#ip, as it was on that day
+YOOKASSA_PUBLISHED_ON = date(2026, 11, 23)
 YOOKASSA_PUBLISHED_NETWORKS = (
     "185.71.76.0/27",
     "185.71.77.0/27",

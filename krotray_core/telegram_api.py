@@ -53,7 +53,20 @@ def send_message(chat_id: int, html: str, buttons: Buttons = ()) -> None:
     _call("sendMessage", body)
 
 
-def _call(method: str, body: dict[str, Any]) -> None:
+def whoami() -> str:
+    """getMe: the bot's name behind our token, without the @. Raises as `send_message` does."""
+    me = _call("getMe", {})
+    return str(me.get("username", "")) if isinstance(me, dict) else ""
+
+
+def webhook() -> str:
+    """getWebhookInfo: the address that updates go to instead of to us, "" for none. Raises as `send_message` does."""
+    info = _call("getWebhookInfo", {})
+    return str(info.get("url", "")) if isinstance(info, dict) else ""
+
+
+def _call(method: str, body: dict[str, Any]) -> Any:
+    """What Telegram answers, its `result`."""
     s = settings.get()
     token = s.bot_token.get_secret_value()
     address = f"{s.telegram_api_url.rstrip('/')}/bot{token}/{method}"
@@ -63,7 +76,7 @@ def _call(method: str, body: dict[str, Any]) -> None:
         failure, unsure = type(error).__name__, not _never_connected(error)
     else:
         _check(status, answer, token)
-        return
+        return answer.get("result")
     # Outside of the handler: the library's error holds the address, and must not hang on ours as its context.
     raise TelegramUnavailable(f"Telegram did not answer: {failure}", unsure=unsure)
 

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from krotray_api.cli.output import json_option, reports_errors, show
-from krotray_core import db, leases, server_checks, servers
+from krotray_core import db, leases, outside_checks, server_checks, servers, setting_checks
 from krotray_core.server_checks import Finding
 from krotray_tasks import beat, celery
 
@@ -28,22 +28,38 @@ ANSWER_SECONDS = 2.0
 @click.pass_context
 @reports_errors
 def command(context: click.Context, as_json: bool) -> None:
-    """Check the database, the queue, the processes and every server. Exit code 1 when something failed."""
+    """Check the settings, the database, the queue, the processes, YooKassa, Telegram, the Mini App and every server.
+
+    Exit code 0 when all is well or there are only warnings, 1 when something failed.
+    """
     rows = [{"part": part, "level": found.level, "finding": found.text} for part, found in _everything()]
     show(rows, as_json=as_json)
     if any(row["level"] == "failed" for row in rows):
         context.exit(1)
 
 
+_OUTSIDE = {
+    "YooKassa": outside_checks.check_yookassa,
+    "Telegram": outside_checks.check_telegram,
+    "Mini App": outside_checks.check_mini_app,
+}
+
+
 def _everything() -> Iterator[tuple[str, Finding]]:
     database = _database()
+    for finding in setting_checks.check():
+        yield "settings", finding
     yield "database", database
     broker = _broker()
     yield "broker", broker
     if database.level != "failed":
+        yield "clock", setting_checks.check_clock()
         yield "beat", _beat()
     if broker.level != "failed":
         yield "workers", _workers()
+    for part, look in _OUTSIDE.items():
+        for finding in look():
+            yield part, finding
     if database.level == "failed":
         return
     fleet = servers.everyone()

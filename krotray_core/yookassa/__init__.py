@@ -19,13 +19,14 @@ from yookassa.domain.request import PaymentRequest, RefundRequest
 from krotray_core import settings
 from krotray_core.errors import GatewayNotFound, GatewayUnavailable, GatewayUnreadable
 from krotray_core.yookassa import answers
-from krotray_core.yookassa.answers import ID, Found, FoundRefund
+from krotray_core.yookassa.answers import ID, Found, FoundRefund, Shop
 from krotray_core.yookassa.client import Client as _Client
 
 __all__ = [
     "ID",
     "Found",
     "FoundRefund",
+    "Shop",
     "create",
     "create_refund",
     "fetch",
@@ -33,6 +34,7 @@ __all__ = [
     "payments_between",
     "refunds_between",
     "refunds_of",
+    "shop",
 ]
 
 PAGE = 100  # the most that YooKassa gives at once
@@ -40,6 +42,14 @@ MOST_PAGES = 1000  # a list that is longer than this has no end
 
 log = logging.getLogger(__name__)
 _Item = TypeVar("_Item", Found, FoundRefund)
+
+
+def shop() -> Shop:
+    """GET /me: the shop behind our login. Raises GatewayDenied for a wrong login, GatewayError, GatewayUnavailable.
+
+    https://yookassa.ru/developers/api#me
+    """
+    return answers.shop(_client().get("/me"))
 
 
 def create(body: dict[str, Any], idempotence_key: str) -> Found:

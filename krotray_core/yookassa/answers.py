@@ -68,6 +68,16 @@ class FoundRefund:
 
 
 @dataclass(frozen=True, slots=True)
+class Shop:
+    """The shop behind a login: whether it may take money at all, whether it only plays, whether it must send receipts (54-FZ)."""
+
+    shop_id: str
+    enabled: bool
+    test: bool
+    sends_receipts: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A part of a list, its items still unread; `next_cursor` asks for the next part, None ends the list."""
 
@@ -167,6 +177,13 @@ class _Refund(_Made):
     payment_id: _Id
 
 
+class _Shop(_Parsed):
+    account_id: _Text
+    status: _Text
+    test: bool = False
+    fiscalization_enabled: bool = False
+
+
 class _List(_Parsed):
     items: list[Any]
     next_cursor: Annotated[_Text, Field(min_length=1, max_length=1024)] | None = None
@@ -207,6 +224,12 @@ def refund(answer: Any) -> FoundRefund:
         cancel_reason=read.cancel_reason,
         created_at=read.created_at,
     )
+
+
+def shop(answer: Any) -> Shop:
+    """The shop in an answer. Raises GatewayUnavailable when there is none that makes sense."""
+    read = _parse(_Shop, answer, "a shop")
+    return Shop(read.account_id, read.status == "enabled", read.test, read.fiscalization_enabled)
 
 
 def page(answer: Any) -> Page:

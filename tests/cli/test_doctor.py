@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from flask import Flask
 from sqlalchemy import update
+from werkzeug.serving import make_server
 
-from krotray_core import leases
+from krotray_core import clock, leases, setting_checks, settings
 from krotray_core.db import transaction
 from krotray_core.models import Server
 from krotray_tasks import beat
 from sandbox.world import World
 from tests.cli.kit import Admin
 from tests.conftest import run_flask
+from tests.sub_kit import serving
 from tests.test_tasks import worker
 
 
@@ -27,16 +34,39 @@ def by_part(stdout: str) -> dict[str, set[str]]:
     return said
 
 
+@pytest.fixture
+def site(app: Flask, fresh: World) -> Iterator[str]:
+    """Our pages, where the settings say that they are."""
+    with serving(app, fresh) as url:
+        yield url
+
+
+def lines(stdout: str, part: str, level: str) -> list[str]:
+    """What is said of a part at this level."""
+    return [row["finding"] for row in json.loads(stdout) if (row["part"], row["level"]) == (part, level)]
+
+
+@pytest.mark.usefixtures("site")
 def test_all_is_well(fresh: World, admin: Admin, fleet: list[Server], tmp_path: Path) -> None:
     process = worker(fresh, tmp_path / "worker.log")
     assert leases.take(beat.LEASE, "a beat", beat.LEASE_LENGTH)
     try:
-        said = by_part(admin("doctor", "--json"))
+        stdout = admin("doctor", "--json")
     finally:
         process.kill()
         leases.give_back(beat.LEASE, "a beat")
-    parts = {"database", "broker", "beat", "workers", *(f"server {server.name}" for server in fleet)}
-    assert said == {part: {"ok"} for part in parts}
+    said = by_part(stdout)
+    # The sandbox is not the real world, and says so.
+    assert len(lines(stdout, "settings", "warning")) == 3, "two other vendors, and no admin"
+    assert lines(stdout, "YooKassa", "warning") == ["a test shop: nobody pays real money"]
+    assert lines(stdout, "Mini App", "warning") == ["MINI_APP_URL is not https: Telegram opens nothing else"]
+    servers = {f"server {server.name}" for server in fleet}
+    assert (
+        said.keys()
+        == {"settings", "database", "clock", "broker", "beat", "workers", "YooKassa", "Telegram", "Mini App"} | servers
+    )
+    assert all(levels == {"ok"} for part, levels in said.items() if part not in ("settings", "YooKassa", "Mini App"))
+    assert "failed" not in stdout
 
 
 def test_nobody_at_work_and_a_server_in_the_open(admin: Admin, fleet: list[Server]) -> None:
@@ -71,3 +101,118 @@ def test_a_database_that_is_behind_is_told_to_be_upgraded(fresh: World) -> None:
     answer = run_flask("doctor", "--json", DATABASE_URL=url)
     assert "flask db upgrade" in answer.stdout
     assert answer.returncode == 1
+
+
+def test_a_wrong_login_at_yookassa_and_at_telegram(fresh: World) -> None:
+    assert fresh
+    answer = run_flask("doctor", "--json", YOOKASSA_SECRET_KEY="test_other", BOT_TOKEN="1:" + "x" * 35)
+    assert answer.returncode == 1
+    assert "YOOKASSA_SECRET_KEY" in lines(answer.stdout, "YooKassa", "failed")[0]
+    assert "BOT_TOKEN" in lines(answer.stdout, "Telegram", "failed")[0]
+    assert "test_other" not in answer.stdout + answer.stderr
+    assert "x" * 35 not in answer.stdout + answer.stderr
+
+
+def test_vendors_that_are_away(fresh: World) -> None:
+    assert fresh
+    nowhere = "http://127.0.0.1:1"
+    answer = run_flask(
+        "doctor", "--json", YOOKASSA_API_URL=nowhere, TELEGRAM_API_URL=nowhere, MINI_APP_URL=f"{nowhere}/app/"
+    )
+    assert [by_part(answer.stdout)[part] for part in ("YooKassa", "Telegram")] == [{"failed"}] * 2
+    assert "does not answer" in lines(answer.stdout, "Mini App", "failed")[0]
+
+
+def test_a_shop_that_must_send_receipts(fresh: World, admin: Admin) -> None:
+    requests.post(f"{fresh.yookassa_url}/sandbox/modes", json={"receipt_required": True}, timeout=5).raise_for_status()
+    stdout = admin.run("doctor", "--json").stdout
+    assert "RECEIPT_VAT_CODE" in lines(stdout, "YooKassa", "failed")[0]
+
+
+def test_a_webhook_that_takes_the_updates(fresh: World, admin: Admin) -> None:
+    hook = f"{fresh.telegram_url}/sandbox/webhook"
+    requests.post(hook, json={"url": "https://old.example.com/tg"}, timeout=5).raise_for_status()
+    try:
+        stdout = admin.run("doctor", "--json").stdout
+    finally:
+        requests.post(hook, json={"url": ""}, timeout=5).raise_for_status()
+    assert "old.example.com" in lines(stdout, "Telegram", "warning")[0]
+
+
+def framed(environment: dict[str, Any], start: Any) -> list[bytes]:
+    """A proxy that forbids frames, a place that is not ours, an address that moved."""
+    path = environment["PATH_INFO"]
+    if path == "/moved/":
+        start("302 Found", [("Location", "/app/")])
+        return []
+    frames = [("X-Frame-Options", "DENY")] if path == "/framed/" else []
+    start("200 OK", [("Content-Type", "text/html"), *frames])
+    return [b"<script src=telegram-web-app.js></script>" if path == "/framed/" else b"hello"]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("/moved/", "leads elsewhere"), ("/framed/", "X-Frame-Options"), ("/other/", "is not the Mini App")],
+)
+def test_a_mini_app_that_telegram_would_not_show(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch, path: str, said: str
+) -> None:
+    server = make_server("127.0.0.1", 0, framed)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MINI_APP_URL", f"http://127.0.0.1:{server.port}{path}")
+    settings.get.cache_clear()
+    try:
+        stdout = admin.run("doctor", "--json").stdout
+    finally:
+        monkeypatch.undo()
+        settings.get.cache_clear()
+        server.shutdown()
+        server.server_close()
+    assert said in lines(stdout, "Mini App", "failed")[0]
+
+
+@pytest.mark.parametrize(
+    ("setting", "level", "said"),
+    [
+        ({"YOOKASSA_NETWORKS": "0.0.0.0/0"}, "failed", "whole world"),
+        ({"TRUSTED_PROXIES": "::/0"}, "failed", "believes everybody"),
+        ({"MINI_APP_URL": "https://vpn.example.com/app/"}, "warning", "TRUSTED_PROXIES names none"),
+        ({"SECRET_KEY": "short"}, "warning", "SECRET_KEY"),
+    ],
+)
+def test_settings_that_are_well_formed_and_wrong(
+    fresh: World, monkeypatch: pytest.MonkeyPatch, setting: dict[str, str], level: str, said: str
+) -> None:
+    assert fresh
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+    settings.get.cache_clear()
+    try:
+        found = setting_checks.check()
+    finally:
+        monkeypatch.undo()
+        settings.get.cache_clear()
+    assert [finding.level for finding in found if said in finding.text] == [level]
+
+
+def test_a_list_of_addresses_that_has_grown_old(
+    fresh: World, monkeypatch: pytest.MonkeyPatch, pass_time: Callable[[timedelta], None]
+) -> None:
+    assert fresh
+    monkeypatch.delenv("YOOKASSA_NETWORKS")
+    settings.get.cache_clear()
+    try:
+        assert not any("addresses" in finding.text for finding in setting_checks.check())
+        published = datetime.combine(settings.YOOKASSA_PUBLISHED_ON, time(12), UTC)
+        pass_time(published + timedelta(days=182) - clock.now())
+        assert any("182 days old" in finding.text for finding in setting_checks.check())
+    finally:
+        monkeypatch.undo()
+        settings.get.cache_clear()
+
+
+def test_a_clock_that_is_wrong(fresh: World, pass_time: Callable[[timedelta], None]) -> None:
+    assert fresh
+    assert setting_checks.check_clock().level == "ok"
+    pass_time(timedelta(minutes=-3))
+    assert "+180 s" in setting_checks.check_clock().text
