@@ -45,6 +45,10 @@ test: $(READY)  ## checkers and every test, on real PostgreSQL, Redis and Xray
 test-system: $(READY)  ## tests that need Debian's own servers (installs them; root)
 	@$(BIN)/python -m pytest tests/system
 
+.PHONY: audit
+audit: $(READY)  ## ask the public databases about known holes in the locked versions
+	@for lock in $(LOCKS); do $(BIN)/pip-audit --requirement $$lock --no-deps --disable-pip || exit 1; done
+
 .PHONY: storm
 storm: $(READY)  ## an hour of 2,000 people with every fault on, in minutes
 	@STORM_PEOPLE=$${STORM_PEOPLE:-2000} $(BIN)/python -m pytest -s tests/test_storm.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -104,3 +105,56 @@ def test_flower_does_not_start_without_a_login(world: World) -> None:
     assert answer.returncode == 1
     assert answer.stderr.startswith("Flower does not start without a login")
     assert "Traceback" not in answer.stderr
+
+
+def test_every_defence_names_a_test_that_exists() -> None:
+    text = (ROOT / "docs/security.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| threat")]
+    assert len(rows) > 30
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row)
+        assert named, f"no test covers: {row}"
+        for file, name in named:
+            assert re.search(rf"def {name}\b", (ROOT / file).read_text()), f"{file} has no {name}"
+
+
+# Who may call out, and to whom: addresses of all of these come from settings or from `flask servers`.
+CALLERS = {
+    "krotray_bot/faults.py": "nobody: it knows the library's errors",
+    "krotray_bot/transport.py": "Telegram",
+    "krotray_core/deadlines.py": "whom its users call",
+    "krotray_core/outside_checks.py": "our own Mini App, for `flask doctor`",
+    "krotray_core/server_checks.py": "names of servers, for `servers check`",
+    "krotray_core/telegram_api.py": "Telegram",
+    "krotray_core/yookassa/client.py": "YooKassa",
+    "krotray_core/xray/channels.py": "Xray",
+    "krotray_tasks/beat.py": "nobody: it asks for the machine's name",
+}
+CLIENTS = {
+    "aiohttp",
+    "ftplib",
+    "http.client",
+    "httpx",
+    "requests",
+    "smtplib",
+    "socket",
+    "subprocess",
+    "telnetlib",
+    "urllib3",
+}
+
+
+def test_no_address_that_we_call_comes_from_a_request() -> None:
+    found = set()
+    for room in ("krotray_api", "krotray_bot", "krotray_core", "krotray_tasks"):
+        for file in (ROOT / room).rglob("*.py"):
+            imported = {
+                name if name.startswith("http.") else name.partition(".")[0]
+                for node in ast.walk(ast.parse(file.read_text()))
+                if isinstance(node, ast.Import | ast.ImportFrom)
+                for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
+            }
+            calls = imported & CLIENTS or ("grpc" in imported and "insecure_channel" in file.read_text())
+            if calls:
+                found.add(str(file.relative_to(ROOT)))
+    assert found == set(CALLERS)
