@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -29,6 +30,24 @@ from sandbox.world import ROOT, World
 from tests import pages
 
 DATABASE = "tests"
+# Files that take the longest, the longest first: `make test` deals whole files out to two processes, and none should be left
+# with a long one at the end.
+LONG = (
+    *("test_chaos.py", "test_walk.py", "test_redelivery.py", "test_whole_service.py", "test_bad_weather.py"),
+    *("test_demo.py", "test_storm.py", "test_access_machine.py", "test_money_machine.py", "test_crash_points.py"),
+    *("test_fleet.py", "test_mini_app_rooms.py", "test_mini_app.py", "test_tasks.py", "test_limits.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, then those with many tests; the order within a file stays."""
+    tests = Counter(item.path for item in items)
+
+    def place(item: pytest.Item) -> tuple[int, int, str]:
+        name = item.path.name
+        return (LONG.index(name) if name in LONG else len(LONG)), -tests[item.path], str(item.path)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
