@@ -70,14 +70,15 @@ def _canceled(subject: Subject, _now: datetime) -> Verdict:
     return Ready({"amount_kopecks": payment.amount_kopecks, "reason": payment.cancel_reason or "unknown"})
 
 
-def _key_changed(subject: Subject, now: datetime) -> Verdict:
+def _news_of_key(dropped: str, subject: Subject, now: datetime) -> Verdict:
+    """Of several of a kind only the latest is of interest: each of them would say the same, which is how things stand now."""
     newer = exists().where(
         Notice.telegram_id == subject.telegram_id, Notice.kind == subject.kind, Notice.id > subject.id
     )
     with transaction() as session:
         user_id = session.scalar(select(User.id).where(User.telegram_id == subject.telegram_id))
         if user_id is None or session.scalar(select(newer)):
-            return Dropped("changed once more since")
+            return Dropped(dropped)
     return _with_key(user_id, subject, now, {})
 
 
@@ -109,7 +110,8 @@ _CHECKS: dict[str, Callable[[Subject, datetime], Verdict]] = {
     "key_coming": _key_coming,
     "payment_canceled": _canceled,
     "payment_ran_out": _canceled,
-    "key_changed": _key_changed,
+    "key_changed": partial(_news_of_key, "changed once more since"),
+    "granted": partial(_news_of_key, "given more since"),
     notice_texts.BROADCAST: _broadcast,
     **{kind: partial(_reminder, kind) for kind in reminders.WINDOWS},
 }
