@@ -415,8 +415,9 @@ class Life:
 
     def spared(self, kind: str) -> bool:
         """Whether they were told of so few days when these were given."""
+        period = self.period()
         with transaction() as session:
-            line = session.get_one(Entry, self.period())
+            line = session.get_one(Entry, period)
         more = line.ended_at is None or (line.ends_at is not None and line.ends_at > line.ended_at)
         reach = {"ends_in_3_days": 3 * DAY, "ends_in_1_day": DAY}.get(kind)
         return more and reach is not None and line.at + reach >= self.row().expires_at
