@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 
 from krotray_core import billing, broadcasts, cabinet, notice_texts, reminders
 from krotray_core.db import transaction
-from krotray_core.models import Notice, Payment, User
+from krotray_core.models import Notice, Payment, Server, User
 from krotray_core.notices import Dropped, Later, Ready, Verdict
 
 # How often it is looked whether a key works yet: more and more seldom, the longer it has taken.
@@ -93,6 +93,13 @@ def _with_key(user_id: int, subject: Subject, now: datetime, data: dict[str, Any
     return Ready(data | links | {"ends_at": seen.expires_at.isoformat(), "days_left": seen.days_left})
 
 
+def _server(up: bool, subject: Subject, _now: datetime) -> Verdict:
+    """What waited while Telegram was away may come late, or after the news that followed: the last word must be the true one."""
+    with transaction() as session:
+        is_up = session.scalar(select(Server.is_up).where(Server.name == subject.data["name"]))
+    return Ready(subject.data) if is_up is up else Dropped("not so any more")
+
+
 def _payment(subject: Subject) -> Payment:
     return billing.find(UUID(subject.data["payment_id"]))
 
@@ -112,6 +119,8 @@ _CHECKS: dict[str, Callable[[Subject, datetime], Verdict]] = {
     "payment_ran_out": _canceled,
     "key_changed": partial(_news_of_key, "changed once more since"),
     "granted": partial(_news_of_key, "given more since"),
+    "server_down": partial(_server, False),
+    "server_up": partial(_server, True),
     notice_texts.BROADCAST: _broadcast,
     **{kind: partial(_reminder, kind) for kind in reminders.WINDOWS},
 }

@@ -47,7 +47,7 @@ _ABOUT_THE_MESSAGE = re.compile(
 # Of the failures behind the door this one says that nothing was done. With any other (a 502, a 504) the message may have gone out:
 # somebody in between did not get, or wait for, the answer.
 _NOT_DONE = requests.codes.service_unavailable
-# With a 429 that does not say how long, and at most: Telegram's own pauses seldom reach an hour.
+# With a 429 that does not say how long, or is a relay's, and at most: Telegram's own pauses seldom reach an hour.
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 86_400.0
 
 
@@ -125,7 +125,7 @@ def _check(status: int, answer: dict[str, Any], token: str) -> None:
         if status in _WRONG_TOKEN:
             raise TelegramDenied(f"{said} (is BOT_TOKEN right?)")
     if status == _LIMITED:
-        raise TelegramUnavailable(said, retry_after=_pause(answer))
+        raise TelegramUnavailable(said, retry_after=_pause(answer) if _is_telegrams(status, answer) else _PAUSE_SECONDS)
     # A relay's or a filter's page says nothing about the message or the person, whatever its status; a 200 that is no answer of
     # Telegram's (a proxy's page, a cut off one) does not even say that nothing went out.
     failed = status >= requests.codes.server_error and status != _NOT_DONE

@@ -7,16 +7,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, update
 
-from krotray_core import alarms, clock
+from krotray_core import alarms, clock, delivery
 from krotray_core.db import transaction
 from krotray_core.models import Server
 from sandbox.world import World
 from tests.conftest import at_once
-from tests.notices.kit import rows
+from tests.notices.kit import Telegram, rows, texts, wait_over
 
 SOON = timedelta(minutes=5)
+
+
+pytestmark = pytest.mark.usefixtures("at_any_pace")
 
 
 @pytest.fixture(autouse=True)
@@ -144,6 +147,37 @@ class TestServer:
         server("bb", room=10)
         look(a=10)
         assert told("server_full") == []
+
+
+class TestDown:
+    """One that does not answer, and does again."""
+
+    def test_the_last_word_is_the_true_one_however_late_it_comes(
+        self, telegram: Telegram, says: Callable[..., None]
+    ) -> None:
+        admin = telegram.somebody()
+        says(admin_telegram_ids=(admin.id,))
+        server("a", room=10)
+        state("a", is_up=False)
+        telegram.trouble(error_code=503)
+        assert delivery.send_due() == 0
+        state("a", is_up=True)
+        assert delivery.send_due() == 1
+        wait_over()
+        delivery.send_due()
+        assert texts(admin) == ["Сервер a снова отвечает."]
+        assert rows("server_down")[0].last_error == "dropped: not so any more"
+        state("a", is_up=False)
+        assert delivery.send_due() == 1
+        assert "не отвечает" in texts(admin)[1]
+
+
+def state(name: str, *, is_up: bool) -> None:
+    """It has been like this for a while, and the admins are to hear of it."""
+    with transaction() as session:
+        since = func.now() - timedelta(minutes=1)
+        session.execute(update(Server).where(Server.name == name).values(is_up=is_up, state_since=since))
+    alarms.look()
 
 
 def look_once(people: int) -> None:

@@ -165,9 +165,15 @@ class TestClient:
     def test_a_pause_is_always_one_that_can_be_kept(
         self, says: Callable[..., None], parameters: bytes, seconds: float
     ) -> None:
-        with answering(429, b'{"ok": false, "parameters": ' + parameters + b"}") as url:
+        body = b'{"ok": false, "error_code": 429, "parameters": ' + parameters + b"}"
+        with answering(429, body) as url:
             says(telegram_api_url=url)
             assert self.fails(TelegramUnavailable).retry_after == seconds
+
+    def test_a_relay_s_429_stops_nobody_for_a_day(self, says: Callable[..., None]) -> None:
+        with answering(429, b'{"error": "slow down", "parameters": {"retry_after": 86400}}') as url:
+            says(telegram_api_url=url)
+            assert self.fails(TelegramUnavailable).retry_after == 5
 
     def test_a_message_that_quotes_the_address_is_blotted(self, says: Callable[..., None]) -> None:
         token = settings.get().bot_token.get_secret_value()
