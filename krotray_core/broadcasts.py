@@ -29,6 +29,8 @@ BATCH = 200
 # The same words to the same people within this time are a slip of the hand.
 SAME_AGAIN = timedelta(days=1)
 STOPPED = "stopped"
+# How it stands in a row: taken by `stop`, or met by the sender afterwards, who drops what is not to go out any more.
+HELD = (STOPPED, f"{notices.DROPPED}{STOPPED}")
 # Written down before Telegram is asked. Whoever finds it afterwards does not know whether it went out.
 ON_ITS_WAY = "on its way"
 
@@ -144,9 +146,14 @@ def resume(broadcast_id: int) -> Progress:
         broadcast = _locked(session, broadcast_id)
         if broadcast.stopped_at is not None:
             broadcast.stopped_at = None
-            mine = update(Notice).where(_of(broadcast_id), Notice.sent_at.is_(None), Notice.last_error == STOPPED)
+            mine = update(Notice).where(_of(broadcast_id), Notice.sent_at.is_(None))
+            held = Notice.last_error.in_(HELD)
+            # Also what is open: a sender that has just found it stopped, and is about to write that down, has lost it then.
+            still_open = and_(*notices.still_open(), _not_begun())
             again = {"given_up_at": None, "last_error": None, "next_try_at": clock.now()}
-            session.execute(mine.values(again), execution_options={"synchronize_session": False})
+            session.execute(
+                mine.where(or_(held, still_open)).values(again), execution_options={"synchronize_session": False}
+            )
     return progress(broadcast_id)
 
 
@@ -178,7 +185,7 @@ def _counted(which: ColumnElement[bool], limit: int = 1) -> list[Progress]:
     counts = select(
         func.count(),
         func.count(Notice.sent_at),
-        func.count(Notice.given_up_at).filter(Notice.last_error != STOPPED),
+        func.count(Notice.given_up_at).filter(Notice.last_error.not_in(HELD)),
     )
     now, counted = clock.now(), []
     with transaction() as session:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from krotray_core import (
@@ -29,11 +29,17 @@ from krotray_core import (
     users,
 )
 from krotray_core.broadcasts import ON_ITS_WAY
+from krotray_core.claims import Claim, claim_due
 from krotray_core.db import transaction
-from krotray_core.errors import TelegramBlocked, TelegramRefused, TelegramUnavailable
-from krotray_core.models import Lease, Notice, User
-from krotray_core.notice_checks import Subject
-from krotray_core.notice_texts import Message, Turn
+from krotray_core.errors import (
+    TelegramBlocked,
+    TelegramDenied,
+    TelegramMalformed,
+    TelegramRefused,
+    TelegramUnavailable,
+)
+from krotray_core.models import Lease, Mark, Notice
+from krotray_core.notice_texts import Message
 from krotray_core.notices import Dropped, Later, Verdict
 
 log = logging.getLogger(__name__)
@@ -47,8 +53,6 @@ PACE_SECONDS = 1 / 25
 # One chat takes one message in this time; kept as a lease too, for the next sender must know of the last message of this one.
 CHAT_PACE = timedelta(seconds=1)
 CHAT_AGAIN = timedelta(seconds=0.25)
-# How long a row is in the hands of a sender. Longer than the lease: whoever takes over leaves that row for later.
-CLAIM_LENGTH = timedelta(minutes=2)
 # After that long the rest is left to the next call, far below the time limit of tasks.
 BUDGET_SECONDS = 20.0
 # What is due so soon is waited for.
@@ -58,33 +62,18 @@ SOON = timedelta(seconds=1.5)
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
 TRIES = 55
 LONGEST_ERROR = 300
-DROPPED = "dropped: "
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A notice in the hands of one sender until `until`, and what is known of who is to read it."""
-
-    subject: Subject
-    attempts: int
-    last_error: str | None
-    until: datetime
-    language_code: str | None
-    reachable: bool
-
-    @property
-    def bulk(self) -> bool:
-        """Whether it is one of very many, and must not go out twice."""
-        return self.subject.kind in notice_texts.of_turn(Turn.BULK)
+# With a wrong token nothing is tried for so long; it is said in the log as often as this.
+DENIED_PAUSE, SAID_AGAIN = timedelta(minutes=1), timedelta(days=1)
+DENIED = "telegram:denied"
 
 
 def send_due(budget_seconds: float | None = None) -> int:
     """Sends what is due until nothing is left or time is up; returns how many went out. Does nothing while another sends.
 
     A sender that is killed is followed by the next one when the lease runs out. When Telegram is away, the message that
-    met it waits a growing pause, and the others wait for the next call.
+    met it waits a growing pause, and the others wait for the next call. When it does not know our token, all wait.
     """
-    holder, sent, slot = secrets.token_hex(8), 0, 0.0
+    holder, sent, slot, answers = secrets.token_hex(8), 0, 0.0, False
     ends = time.monotonic() + (BUDGET_SECONDS if budget_seconds is None else budget_seconds)
     while time.monotonic() < ends:
         if not leases.take(LEASE, holder, LEASE_LENGTH):
@@ -94,57 +83,30 @@ def send_due(budget_seconds: float | None = None) -> int:
             if not broadcasts.step() and not _something_soon():
                 break
             continue
-        message = _prepared(claim)
-        if message is None:
-            continue
-        _sleep_until(slot)
-        slot = time.monotonic() + PACE_SECONDS
         try:
+            if claim.bulk and not answers:
+                _ask_first(claim)
+                answers = True
+                if not leases.take(LEASE, holder, LEASE_LENGTH):  # it may have taken its time
+                    return sent
+            message = _prepared(claim)
+            if message is None:
+                continue
+            _sleep_until(slot)
+            slot = time.monotonic() + PACE_SECONDS
             sent += _send(claim, message)
+            answers = True
         except TelegramUnavailable as error:
-            log.warning("notice %s waits: %s", claim.subject.id, error)
-            if error.retry_after is not None:
+            wait = _wait(claim, error)
+            if wait is not None:
                 # One pause for all: the lease is kept for that long and not given back, so nobody sends.
-                leases.take(LEASE, holder, timedelta(seconds=error.retry_after))
+                leases.take(LEASE, holder, wait)
                 return sent
             break
     _sleep_until(slot)  # before the lease passes on as well, or the next sender would be too quick after us
     _forget_chats()
     leases.give_back(LEASE, holder)
     return sent
-
-
-def claim_due(now: datetime) -> Claim | None:
-    """Takes the most urgent notice, of those the one that has waited longest, for the time of a claim.
-
-    A killed sender's is due again after that. One at a time: then a pause or a crash leaves no others claimed.
-    """
-    turn = case(
-        (Notice.kind.in_(notice_texts.of_turn(Turn.URGENT)), 0),
-        (Notice.kind.in_(notice_texts.of_turn(Turn.BULK)), 2),
-        else_=1,
-    )
-    with transaction() as session:
-        notice = session.scalars(
-            select(Notice)
-            .where(*notices.still_open(), Notice.next_try_at <= now)
-            .order_by(turn, Notice.next_try_at, Notice.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        ).one_or_none()
-        if notice is None:
-            return None
-        notice.next_try_at = now + CLAIM_LENGTH
-        reader = select(User.language_code, User.unreachable_since).where(User.telegram_id == notice.telegram_id)
-        language_code, unreachable_since = session.execute(reader).one_or_none() or (None, None)
-        return Claim(
-            subject=Subject(notice.id, notice.telegram_id, notice.kind, notice.data, notice.created_at),
-            attempts=notice.attempts,
-            last_error=notice.last_error,
-            until=notice.next_try_at,
-            language_code=language_code,
-            reachable=unreachable_since is None,
-        )
 
 
 def pause(failures: int) -> timedelta:
@@ -163,7 +125,7 @@ def _prepared(claim: Claim) -> Message | None:
                 return None
             case Dropped(why):
                 log.info("notice %s (%s) is dropped: %s", subject.id, subject.kind, why)
-                _record(claim, given_up_at=now, last_error=f"{DROPPED}{why}"[:LONGEST_ERROR])
+                _record(claim, given_up_at=now, last_error=f"{notices.DROPPED}{why}"[:LONGEST_ERROR])
                 return None
         message = notice_texts.compose(subject.kind, verdict.data, claim.language_code, now)
     except SQLAlchemyError:
@@ -190,6 +152,33 @@ def _verdict(claim: Claim, now: datetime) -> Verdict:
     return verdict if leases.take(_chat(claim), _token(claim), CHAT_PACE) else Later(now + CHAT_AGAIN)
 
 
+def _ask_first(claim: Claim) -> None:
+    """One of very many is lost when Telegram fails in the middle of it, and an outage is long: it begins when Telegram answers.
+
+    Raises TelegramUnavailable.
+    """
+    try:
+        telegram_api.ping()
+    except TelegramUnavailable:
+        _record(claim, next_try_at=clock.now() + FIRST_PAUSE)
+        raise
+
+
+def _wait(claim: Claim, error: TelegramUnavailable) -> timedelta | None:
+    """How long all are to wait because of this; None when the others need not. Says it in the log."""
+    if not isinstance(error, TelegramDenied):
+        log.warning("notice %s waits: %s", claim.subject.id, error)
+        return None if error.retry_after is None else timedelta(seconds=error.retry_after)
+    statement = insert(Mark).values(name=DENIED, at=clock.now())
+    said = {"at": statement.excluded.at}
+    news = Mark.at < statement.excluded.at - SAID_AGAIN
+    statement = statement.on_conflict_do_update(index_elements=[Mark.name], set_=said, where=news)
+    with transaction() as session:
+        if session.scalar(statement.returning(Mark.name)):
+            log.error("nobody is told anything: %s", error)
+    return DENIED_PAUSE
+
+
 def _begun(claim: Claim) -> bool:
     """Writes down that one of very many is on its way; False when it was stopped at the last moment."""
     return _record(claim, last_error=ON_ITS_WAY) if claim.bulk else True
@@ -200,6 +189,9 @@ def _send(claim: Claim, message: Message) -> bool:
     subject = claim.subject
     try:
         telegram_api.send_message(subject.telegram_id, message.html, message.buttons)
+    except TelegramMalformed as error:
+        _malformed(claim, error)
+        return False
     except TelegramRefused as error:
         log.warning("notice %s (%s) is given up: %s", subject.id, subject.kind, error)
         if isinstance(error, TelegramBlocked):
@@ -207,12 +199,13 @@ def _send(claim: Claim, message: Message) -> bool:
         _record(claim, given_up_at=clock.now(), attempts=claim.attempts + 1, last_error=str(error)[:LONGEST_ERROR])
         return False
     except TelegramUnavailable as error:
-        if error.retry_after is not None:  # no failure of this message's
+        if isinstance(error, TelegramDenied):
+            _record(claim, next_try_at=clock.now() + DENIED_PAUSE, last_error=str(error)[:LONGEST_ERROR])
+        elif error.retry_after is not None:  # no failure of this message's
             _record(claim, next_try_at=clock.now() + timedelta(seconds=error.retry_after), last_error=None)
         elif claim.bulk and error.unsure:
-            _record(
-                claim, given_up_at=clock.now(), attempts=claim.attempts + 1, last_error=f"it may have gone out: {error}"
-            )
+            said = f"it may have gone out: {error}"[:LONGEST_ERROR]
+            _record(claim, given_up_at=clock.now(), attempts=claim.attempts + 1, last_error=said)
         else:
             _failed(claim, str(error))
         raise
@@ -223,8 +216,19 @@ def _send(claim: Claim, message: Message) -> bool:
             .where(Notice.id == subject.id, Notice.sent_at.is_(None))
             .values(sent_at=clock.now(), given_up_at=None, attempts=Notice.attempts + 1, last_error=None)
         )
+        session.execute(delete(Mark).where(Mark.name == DENIED))
     leases.take(_chat(claim), _token(claim), CHAT_PACE)  # counted from when Telegram had it
     return True
+
+
+def _malformed(claim: Claim, error: TelegramMalformed) -> None:
+    """Our own words are at fault, so somebody will mend them: a notice waits for that; a broadcast would fail with everybody."""
+    log.error("notice %s (%s) is not taken as it is: %s", claim.subject.id, claim.subject.kind, error)
+    if claim.bulk:
+        if _record(claim, last_error=None, next_try_at=clock.now()):
+            broadcasts.stop(claim.subject.data["broadcast"])
+    else:
+        _failed(claim, str(error))
 
 
 def _failed(claim: Claim, said: str) -> None:

@@ -123,6 +123,12 @@ class TelegramBlocked(TelegramRefused):
     code = "telegram_blocked"
 
 
+class TelegramMalformed(TelegramRefused):
+    """Telegram takes this message from nobody: its words or its buttons are at fault, not the person it is for."""
+
+    code = "telegram_malformed"
+
+
 class TelegramUnavailable(Retryable):
     """Telegram did not take the message this time.
 
@@ -135,6 +141,12 @@ class TelegramUnavailable(Retryable):
         super().__init__(said)
         self.retry_after = retry_after
         self.unsure = unsure
+
+
+class TelegramDenied(TelegramUnavailable):
+    """Telegram does not know our bot: its token is wrong. No message is at fault, and none goes out until that is mended."""
+
+    code = "telegram_denied"
 
 
 class GatewayUnreadable(GatewayUnavailable):

@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 
 from krotray_core import billing, broadcasts, cabinet, notice_texts, reminders
 from krotray_core.db import transaction
-from krotray_core.models import Notice, Payment, User
+from krotray_core.models import Notice, Payment, Server, User
 from krotray_core.notices import Dropped, Later, Ready, Verdict
 
 # How often it is looked whether a key works yet: more and more seldom, the longer it has taken.
@@ -70,14 +70,15 @@ def _canceled(subject: Subject, _now: datetime) -> Verdict:
     return Ready({"amount_kopecks": payment.amount_kopecks, "reason": payment.cancel_reason or "unknown"})
 
 
-def _key_changed(subject: Subject, now: datetime) -> Verdict:
+def _news_of_key(dropped: str, subject: Subject, now: datetime) -> Verdict:
+    """Of several of a kind only the latest is of interest: each of them would say the same, which is how things stand now."""
     newer = exists().where(
         Notice.telegram_id == subject.telegram_id, Notice.kind == subject.kind, Notice.id > subject.id
     )
     with transaction() as session:
         user_id = session.scalar(select(User.id).where(User.telegram_id == subject.telegram_id))
         if user_id is None or session.scalar(select(newer)):
-            return Dropped("changed once more since")
+            return Dropped(dropped)
     return _with_key(user_id, subject, now, {})
 
 
@@ -90,6 +91,13 @@ def _with_key(user_id: int, subject: Subject, now: datetime, data: dict[str, Any
         return Dropped("no subscription that runs")
     links = {"subscription_url": seen.subscription_url, "vless_url": seen.vless_url}
     return Ready(data | links | {"ends_at": seen.expires_at.isoformat(), "days_left": seen.days_left})
+
+
+def _server(up: bool, subject: Subject, _now: datetime) -> Verdict:
+    """What waited while Telegram was away may come late, or after the news that followed: the last word must be the true one."""
+    with transaction() as session:
+        is_up = session.scalar(select(Server.is_up).where(Server.name == subject.data["name"]))
+    return Ready(subject.data) if is_up is up else Dropped("not so any more")
 
 
 def _payment(subject: Subject) -> Payment:
@@ -109,7 +117,10 @@ _CHECKS: dict[str, Callable[[Subject, datetime], Verdict]] = {
     "key_coming": _key_coming,
     "payment_canceled": _canceled,
     "payment_ran_out": _canceled,
-    "key_changed": _key_changed,
+    "key_changed": partial(_news_of_key, "changed once more since"),
+    "granted": partial(_news_of_key, "given more since"),
+    "server_down": partial(_server, False),
+    "server_up": partial(_server, True),
     notice_texts.BROADCAST: _broadcast,
     **{kind: partial(_reminder, kind) for kind in reminders.WINDOWS},
 }

@@ -17,6 +17,9 @@ from krotray_core.models import Notice, User
 
 log = logging.getLogger(__name__)
 
+# How the reason begins in the row of one that was not true any more.
+DROPPED = "dropped: "
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:

@@ -1,8 +1,8 @@
 """Who is reminded that their days run out: 3 days before, 1 day before, at the end and the day after, each once a period.
 
 A period begins when days are given (paid, a present, an end set by an admin) and lasts until they are given again; a refund or a
-wait for a place moves its end only. Rows are noted by a tick and, at the end, together with it; whether a reminder is (still) true
-is decided at the moment of sending.
+wait for a place moves its end only. A reminder before the end is for periods that are longer than it looks ahead. Rows are noted
+by a tick and, at the end, together with it; whether a reminder is (still) true is decided at the moment of sending.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ScalarSelect, String, case, cast, func, literal, literal_column, select
-from sqlalchemy.orm import Session
+from sqlalchemy import BigInteger, ScalarSelect, String, and_, case, cast, func, literal, literal_column, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from krotray_core import clock, notices
 from krotray_core.db import transaction
@@ -100,9 +100,17 @@ def _due(session: Session, now: datetime) -> Sequence[Any]:
     period = _period()
     kind = case((Subscription.expires_at > now + DAY, "ends_in_3_days"), else_="ends_in_1_day")
     key = func.concat(kind, ":", cast(Subscription.id, String), ":", cast(period, String))
+    # Who has just been told of so few days (of a present of one, say) need not be told at once that they are few. Who has got
+    # fewer by an admin's hand was told nothing.
+    giving = aliased(Entry)
+    reach = case((Subscription.expires_at > now + DAY, literal(3 * DAY)), else_=literal(DAY))
+    told = and_(
+        or_(giving.ended_at.is_(None), giving.ends_at > giving.ended_at), giving.at + reach >= Subscription.expires_at
+    )
     statement = (
         select(Subscription.id, literal(now), User.telegram_id, period, kind)
         .join(User, User.id == Subscription.user_id)
+        .outerjoin(giving, giving.id == period)
         .where(
             # The partial index serves only the literal, not a bound parameter (see docs/adr/0005).
             Subscription.status == literal_column("'active'"),
@@ -110,6 +118,7 @@ def _due(session: Session, now: datetime) -> Sequence[Any]:
             Subscription.expires_at <= now + 3 * DAY,
             Subscription.waiting_since.is_(None),
             User.unreachable_since.is_(None),
+            or_(giving.id.is_(None), ~told),
             ~select(Notice.id).where(Notice.key == key).exists(),
         )
         .order_by(Subscription.expires_at, Subscription.id)

@@ -88,7 +88,8 @@ def take_back(
 def grant(telegram_id: int, days: int, *, once: str | None = None) -> Changed:
     """A present from an admin; a person who never wrote to us is made known. Raises Invalid for a number of days out of range.
 
-    `once` names the admin's act (kept in the ledger): a present of that name is given to this person only once.
+    They are told of it, with the key, as soon as that works. `once` names the admin's act (kept in the ledger): a present of
+    that name is given to this person only once.
     """
     if not 1 <= days <= LONGEST.days:
         raise Invalid(f"from 1 to {LONGEST.days} days can be granted at once")
@@ -100,7 +101,10 @@ def grant(telegram_id: int, days: int, *, once: str | None = None) -> Changed:
         given = _given(session, user.id, once) if once is not None else None
         if given is not None:
             return Changed(given)
-        return extend(session, user.id, days=days, months=None, now=clock.now(), note=once)
+        now = clock.now()
+        changed = extend(session, user.id, days=days, months=None, now=now, note=once)
+        _tell_of_days(session, changed.subscription, now)
+        return changed
 
 
 def _given(session: Session, user_id: int, once: str) -> Subscription | None:
@@ -112,7 +116,8 @@ def _given(session: Session, user_id: int, once: str) -> Subscription | None:
 def set_expiry(telegram_id: int, expires_at: datetime) -> Changed:
     """Moves the end to a moment (aware). A moment to come makes the subscription active, a past one leaves it to the sweep.
 
-    Raises NotFound, Invalid.
+    Who gets more days is told so, with the key. Who loses some is not: mostly an admin takes back a slip, and else they talk to
+    the person themselves; what was not sent yet says the new date, and so do the reminders. Raises NotFound, Invalid.
     """
     now = clock.now()
     if expires_at.tzinfo is None:
@@ -126,10 +131,13 @@ def set_expiry(telegram_id: int, expires_at: datetime) -> Changed:
         waited = now - subscription.waiting_since if waits and subscription.waiting_since else timedelta(0)
         ended_at = subscription.expires_at
         subscription.expires_at = expires_at.astimezone(UTC) - waited
+        longer = subscription.status != "active" or subscription.expires_at > ended_at
         if expires_at <= now:
             subscription.waiting_since = None
         else:
             subscription.status = "active"
+            if longer:
+                _tell_of_days(session, subscription, now)
         ledger.subscription(session, subscription, "set", now, ended_at=ended_at)
         return _seated(session, subscription, now) if expires_at > now else Changed(subscription)
 
@@ -237,6 +245,11 @@ def _expire(session: Session, ids: Collection[int], now: datetime) -> set[int]:
     ledger.expired(session, ids, now)
     reminders.note_ended(session, ids, now)
     return placement.release(session, ids, now)
+
+
+def _tell_of_days(session: Session, subscription: Subscription, now: datetime) -> None:
+    key = f"granted:{subscription.id}:{now.isoformat()}"
+    notices.tell_user(session, subscription.user_id, kind="granted", key=key, data={}, now=now)
 
 
 def _seated(session: Session, subscription: Subscription, now: datetime) -> Changed:

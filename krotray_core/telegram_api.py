@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -17,7 +18,13 @@ from urllib3.exceptions import NewConnectionError
 
 from krotray_core import settings
 from krotray_core.deadlines import Session, read
-from krotray_core.errors import TelegramBlocked, TelegramRefused, TelegramUnavailable
+from krotray_core.errors import (
+    TelegramBlocked,
+    TelegramDenied,
+    TelegramMalformed,
+    TelegramRefused,
+    TelegramUnavailable,
+)
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 8.0  # between two packets
@@ -29,10 +36,18 @@ LONGEST_SECONDS = CONNECT_SECONDS + READ_SECONDS + ANSWER_SECONDS
 LONGEST_TEXT = 4096  # in UTF-16 units, which is how Telegram counts
 LONGEST_REASON = 200
 
-# 400: no such chat, or a message that makes no sense. 403: blocked, or gone. Any other refusal is about us.
 _LIMITED = requests.codes.too_many_requests
 _WRONG_TOKEN = {401, 404}
-# With a 429 that does not say how long, and at most: Telegram's own pauses seldom reach an hour.
+# What of Telegram's 400s is about the message, for whomever: our words or buttons are to be mended. Any other one is about the
+# chat ("chat not found", "PEER_ID_INVALID", "group chat was upgraded to a supergroup chat") or of a kind that we do not know.
+_ABOUT_THE_MESSAGE = re.compile(
+    r"can't parse|message is too long|MESSAGE_TOO_LONG|text is empty|text must be|ENTIT(Y|IES)|button|keyboard|REPLY_MARKUP",
+    re.IGNORECASE,
+)
+# Of the failures behind the door this one says that nothing was done. With any other (a 502, a 504) the message may have gone out:
+# somebody in between did not get, or wait for, the answer.
+_NOT_DONE = requests.codes.service_unavailable
+# With a 429 that does not say how long, or is a relay's, and at most: Telegram's own pauses seldom reach an hour.
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 86_400.0
 
 
@@ -43,8 +58,9 @@ Buttons = Sequence[Sequence[Mapping[str, Any]]]
 def send_message(chat_id: int, html: str, buttons: Buttons = ()) -> None:
     """Sends a text in Telegram's HTML with buttons below it, without previews of what it links to.
 
-    Raises TelegramBlocked when nothing of ours reaches this person, any other TelegramRefused when this message never will;
-    TelegramUnavailable when it did not go out this time, or when it is unknown whether it did.
+    Raises TelegramBlocked when nothing of ours reaches this person, TelegramMalformed when the message itself is at fault, any
+    other TelegramRefused when it never reaches this chat; TelegramDenied when our token is wrong, any other TelegramUnavailable
+    when it did not go out this time, or when it is unknown whether it did.
     """
     body: dict[str, Any] = {"chat_id": chat_id, "text": html, "parse_mode": "HTML"}
     body["link_preview_options"] = {"is_disabled": True}
@@ -63,6 +79,17 @@ def webhook() -> str:
     """getWebhookInfo: the address that updates go to instead of to us, "" for none. Raises as `send_message` does."""
     info = _call("getWebhookInfo", {})
     return str(info.get("url", "")) if isinstance(info, dict) else ""
+
+
+def ping() -> None:
+    """Whether Telegram answers and knows us, without telling anybody anything. Raises TelegramUnavailable if not."""
+    try:
+        whoami()
+    except TelegramRefused as error:
+        said = str(error)
+    else:
+        return
+    raise TelegramUnavailable(said)
 
 
 def _call(method: str, body: dict[str, Any]) -> Any:
@@ -103,16 +130,33 @@ def _check(status: int, answer: dict[str, Any], token: str) -> None:
     if status == requests.codes.ok and answer.get("ok") is True:
         return
     said = f"Telegram answered {status} {_reason(answer, token)}".rstrip()
-    if status == requests.codes.forbidden:
-        raise TelegramBlocked(said)
-    if status == requests.codes.bad_request:
-        raise TelegramRefused(said)
+    if _is_telegrams(status, answer):
+        if status == requests.codes.forbidden:
+            raise TelegramBlocked(said)
+        if status == requests.codes.bad_request:
+            raise _refusal(answer, said)
+        if status in _WRONG_TOKEN:
+            raise TelegramDenied(f"{said} (is BOT_TOKEN right?)")
     if status == _LIMITED:
-        raise TelegramUnavailable(said, retry_after=_pause(answer))
-    if status in _WRONG_TOKEN:
-        said += " (is BOT_TOKEN right?)"
-    # A 200 that is no answer of Telegram's (a proxy's page, a cut off one) says nothing about the message.
-    raise TelegramUnavailable(said, unsure=status < requests.codes.bad_request)
+        raise TelegramUnavailable(said, retry_after=_pause(answer) if _is_telegrams(status, answer) else _PAUSE_SECONDS)
+    # A relay's or a filter's page says nothing about the message or the person, whatever its status; a 200 that is no answer of
+    # Telegram's (a proxy's page, a cut off one) does not even say that nothing went out.
+    failed = status >= requests.codes.server_error and status != _NOT_DONE
+    raise TelegramUnavailable(said, unsure=failed or status < requests.codes.bad_request)
+
+
+def _is_telegrams(status: int, answer: dict[str, Any]) -> bool:
+    """Whether it is Telegram that says no, and not somebody on the way."""
+    code = answer.get("error_code")
+    return answer.get("ok") is False and type(code) is int and code == status
+
+
+def _refusal(answer: dict[str, Any], said: str) -> TelegramRefused:
+    parameters, words = answer.get("parameters"), str(answer.get("description", ""))
+    now = parameters.get("migrate_to_chat_id") if isinstance(parameters, dict) else None
+    if type(now) is int:  # only a group of admins can: who else is told anything is a person
+        return TelegramRefused(f"{said} (its id is {now} now: change it in ADMIN_TELEGRAM_IDS)")
+    return TelegramMalformed(said) if _ABOUT_THE_MESSAGE.search(words) else TelegramRefused(said)
 
 
 def _reason(answer: dict[str, Any], token: str) -> str:

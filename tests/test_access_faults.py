@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -423,7 +423,9 @@ def test_a_server_that_answers_is_never_lost(fleet: list[Server]) -> None:
     servers.remove(fleet[0].name)
 
 
-def test_admins_hear_of_each_time_that_people_wait(fresh: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_admins_hear_of_each_time_that_people_wait(
+    fresh: World, monkeypatch: pytest.MonkeyPatch, pass_time: Callable[[timedelta], None]
+) -> None:
     wanted = settings.get().model_copy(update={"admin_telegram_ids": (77,)})
     monkeypatch.setattr(settings, "get", lambda: wanted)
     add_server(fresh.nodes[0], max_users=1)
@@ -439,3 +441,4 @@ def test_admins_hear_of_each_time_that_people_wait(fresh: World, monkeypatch: py
         for user in (first, second):
             subscriptions.revoke(user.telegram_id)
         alarms.look()
+        pass_time(alarms.PEOPLE_REST)

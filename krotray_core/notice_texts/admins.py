@@ -94,6 +94,20 @@ def _fleet_full_en(data: Data, _now: datetime) -> str:
     )
 
 
+def _server_full_ru(data: Data, _now: datetime) -> str:
+    return (
+        f"Сервер {cut(data['name'])} заполнен: {data['taken']} из {data['room']} мест. Новых он не берёт, на других свободно: "
+        f"{data['free']}.\n\nЕсли он потянет больше, поднимите предел: flask servers change --max-users"
+    )
+
+
+def _server_full_en(data: Data, _now: datetime) -> str:
+    return (
+        f"Server {cut(data['name'])} is full: {data['taken']} of {data['room']} places. It takes nobody new; free on the others: "
+        f"{data['free']}.\n\nIf it can bear more, raise the limit: flask servers change --max-users"
+    )
+
+
 def _people_wait_ru(data: Data, _now: datetime) -> str:
     people = f"{data['people']} {speech.plural_ru(data['people'], 'человек', 'человека', 'человек')}"
     return f"Оплатили и ждут места: {people}. Дни у них не идут. Добавьте сервер: flask servers add"
@@ -142,6 +156,7 @@ def _warning(in_russian: Words, in_english: Words) -> Kind:
 #   server_down      name, error
 #   server_up        name
 #   fleet_full       taken, room (places on servers that are open to buyers)
+#   server_full      name, taken, room (of this one), free (places on the others)
 #   people_wait      people
 #   people_refused   people, servers (their names), error
 KINDS = {
@@ -151,6 +166,7 @@ KINDS = {
     "server_down": _warning(_server_down_ru, _server_down_en),
     "server_up": _warning(_server_up_ru, _server_up_en),
     "fleet_full": _warning(_fleet_full_ru, _fleet_full_en),
+    "server_full": _warning(_server_full_ru, _server_full_en),
     "people_wait": _warning(_people_wait_ru, _people_wait_en),
     "people_refused": _warning(_people_refused_ru, _people_refused_en),
 }

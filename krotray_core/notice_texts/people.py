@@ -138,6 +138,22 @@ def _key_changed_en(data: Data, _now: datetime) -> str:
     return f"<b>Your key was changed.</b> {said}\n\n{_key_en(data)}"
 
 
+def _granted_ru(data: Data, now: datetime) -> str:
+    return (
+        "<b>Мы добавили вам дни.</b>\n"
+        f"Ключ работает до {speech.date_ru(_end(data), now)} — {speech.days_left_ru(data['days_left'])}.\n\n"
+        f"{_key_ru(data)}"
+    )
+
+
+def _granted_en(data: Data, now: datetime) -> str:
+    return (
+        "<b>We have added days for you.</b>\n"
+        f"Your key works until {speech.date_en(_end(data), now)}, {speech.days_left_en(data['days_left'])}.\n\n"
+        f"{_key_en(data)}"
+    )
+
+
 def _refunded_ru(data: Data, now: datetime) -> str:
     amount, taken, ends_at = _refund(data, now)
     said = f"Мы вернули вам {amount}. Деньги придут туда, откуда вы платили, обычно за несколько дней.\n\n"
@@ -242,6 +258,7 @@ def _just_paid(in_russian: Words, in_english: Words, buttons: Buttons = none) ->
 #   payment_canceled, payment_ran_out    amount_kopecks, reason
 #   ends_in_3_days, ends_in_1_day, ended, ended_yesterday    ends_at, days_left
 #   key_changed      subscription_url, vless_url (or null)
+#   granted          ends_at, days_left, subscription_url, vless_url (or null)
 #   refunded         amount_kopecks, taken_seconds, ends_at (null when access has ended)
 #   moved            nothing
 KINDS = {
@@ -255,6 +272,7 @@ KINDS = {
     "ended": Kind(_ended_ru, _ended_en, _renew),
     "ended_yesterday": Kind(_ended_yesterday_ru, _ended_yesterday_en, _renew),
     "key_changed": Kind(_key_changed_ru, _key_changed_en, _key_help),
+    "granted": Kind(_granted_ru, _granted_en, _key_help),
     "refunded": Kind(_refunded_ru, _refunded_en, _after_refund),
     "moved": Kind(_moved_ru, _moved_en, _my_key),
 }

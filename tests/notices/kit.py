@@ -8,7 +8,7 @@ from typing import Any
 import requests
 from sqlalchemy import select, text, update
 
-from krotray_core import clock, notices, speech, users
+from krotray_core import clock, notices, speech, subscriptions, users
 from krotray_core.db import transaction
 from krotray_core.models import Notice, User
 from sandbox.world import World
@@ -65,6 +65,12 @@ def note(person: Person, key: str = "one", *, kind: str = "payment_flagged", ago
     now = clock.now() - timedelta(seconds=ago)
     with transaction() as session:
         notices.note(session, telegram_id=person.id, kind=kind, key=f"{key}:{person.id}", data=data or FLAGGED, now=now)
+
+
+def give(user: User, days: int) -> None:
+    """Days as a payment gives them: without the word that a present comes with."""
+    with transaction() as session:
+        subscriptions.extend(session, user.id, days=days, months=None, now=clock.now())
 
 
 def night(now: datetime) -> tuple[int, int]:

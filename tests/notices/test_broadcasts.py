@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,8 +18,9 @@ from sqlalchemy import select, update
 from krotray_core import broadcasts, clock, delivery, notice_texts, subscriptions, telegram_api, telegram_html
 from krotray_core.db import transaction
 from krotray_core.errors import Conflict, Invalid, NotFound, TelegramUnavailable
-from krotray_core.models import Notice, Subscription, User
+from krotray_core.models import Broadcast, Notice, Subscription, User
 from krotray_core.notice_texts import BROADCAST
+from krotray_core.notices import Verdict
 from sandbox.process import Process, wait_until
 from sandbox.telegram.entities import parse_html
 from sandbox.telegram.errors import ApiError
@@ -184,6 +186,30 @@ class TestOnce:
         delivery.send_due()
         assert all_of(made.id)[2:4] == ((0, 1) if again else (1, 0))
 
+    def test_an_outage_costs_nobody_but_whom_it_met(self, telegram: Telegram) -> None:
+        """One that may have gone out is not sent again; the others are not burnt one by one while it lasts."""
+        people = known(telegram, 4)
+        made = broadcasts.start(TEXT, "all")
+        telegram.trouble(error_code=502, description="Bad Gateway")
+        telegram.trouble(method="getMe", error_code=502, description="Bad Gateway", times=3)
+        for _ in range(4):
+            assert delivery.send_due() == 0
+        assert all_of(made.id) == (4, 0, 1, 3, "running")
+        wait_over()
+        assert delivery.send_due() == 3
+        assert sorted(len(texts(person)) for person in people) == [0, 1, 1, 1]
+
+    def test_a_wrong_token_loses_nobody(self, telegram: Telegram) -> None:
+        people = known(telegram, 2)
+        made = broadcasts.start(TEXT, "all")
+        telegram.trouble(error_code=401, description="Unauthorized")
+        assert delivery.send_due() == 0
+        leases_over()
+        wait_over()
+        assert delivery.send_due() == 2
+        assert [texts(person) for person in people] == [[READ]] * 2
+        assert all_of(made.id) == (2, 2, 0, 0, "done")
+
     def test_a_pause_that_telegram_asks_for_loses_nobody(self, telegram: Telegram) -> None:
         people = known(telegram, 3)
         made = broadcasts.start(TEXT, "all")
@@ -219,6 +245,58 @@ class TestStop:
         with pytest.raises(Conflict, match="has come to its end already"):
             broadcasts.stop(made.id)
         assert delivery.send_due() == 0
+
+    def test_one_that_a_429_gave_back_in_between_is_taken_up_again(self, telegram: Telegram) -> None:
+        """`stop` comes while it is on its way, so only the sender finds out."""
+        people = known(telegram, 3)
+        made = broadcasts.start(TEXT, "all")
+        broadcasts.step()
+        claim = delivery.claim_due(clock.now())
+        assert claim is not None
+        assert delivery._begun(claim)
+        broadcasts.stop(made.id)
+        telegram.trouble(error_code=429, description="Too Many Requests: retry after 1", retry_after=1)
+        with pytest.raises(TelegramUnavailable):
+            delivery._send(claim, notice_texts.compose(BROADCAST, {"html": TEXT}, "ru", clock.now()))
+        wait_over()
+        assert delivery.send_due() == 0
+        assert all_of(made.id) == (3, 0, 0, 3, "stopped")
+        broadcasts.resume(made.id)
+        assert delivery.send_due() == 3
+        broadcasts.resume(made.id)
+        assert delivery.send_due() == 0
+        assert [texts(person) for person in people] == [[READ]] * 3
+        assert all_of(made.id) == (3, 3, 0, 0, "done")
+
+    def test_a_resume_at_the_moment_when_the_sender_finds_it_stopped(
+        self, telegram: Telegram, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        people = known(telegram, 1)
+        made = broadcasts.start(TEXT, "all")
+        broadcasts.step()
+        with transaction() as session:  # as after a 429 that was answered after the stop
+            session.execute(update(Broadcast).values(stopped_at=clock.now()))
+        real = broadcasts.look
+
+        def look(*what: Any) -> Verdict:
+            seen = real(*what)
+            broadcasts.resume(made.id)
+            return seen
+
+        monkeypatch.setattr(broadcasts, "look", look)
+        delivery.send_due()
+        assert [texts(person) for person in people] == [[READ]]
+        assert all_of(made.id) == (1, 1, 0, 0, "done")
+
+    def test_words_that_telegram_does_not_take_stop_it_at_the_first(self, telegram: Telegram) -> None:
+        people = known(telegram, 3)
+        made = broadcasts.start(TEXT, "all")
+        telegram.trouble(error_code=400, description="Bad Request: can't parse entities: x")
+        assert delivery.send_due() == 0
+        assert all_of(made.id) == (3, 0, 0, 3, "stopped")
+        broadcasts.resume(made.id)
+        assert delivery.send_due() == 3
+        assert [texts(person) for person in people] == [[READ]] * 3
 
     def test_one_that_does_not_exist(self, fresh: World) -> None:
         assert fresh

@@ -8,14 +8,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from krotray_core import billing, cabinet, clock, delivery, refunds, subscriptions
+from krotray_core import billing, cabinet, clock, delivery, refunds, subscriptions, users
 from krotray_core.db import transaction
 from krotray_core.models import Notice, Payment, User
 from krotray_tasks import access
 from sandbox.world import World
 from tests.bot_kit import Person
 from tests.conftest import add_server, at_checkout, at_once, buy, converge_all
-from tests.notices.kit import Telegram, buttons, rows, texts, wait_over
+from tests.notices.kit import Telegram, buttons, give, rows, texts, wait_over
 
 pytestmark = pytest.mark.usefixtures("at_any_pace")
 
@@ -193,7 +193,7 @@ def test_of_several_bills_that_ran_out_only_the_latest_is_told_of(fresh: World, 
 def test_a_new_key_is_sent_when_it_works_and_only_the_last_one(fresh: World, telegram: Telegram) -> None:
     assert fresh
     person, user = telegram.user()
-    subscriptions.grant(user.telegram_id, 30)
+    give(user, 30)
     converge_all()
     old = key_of(user)
     subscriptions.rotate_key(user.telegram_id)
@@ -207,6 +207,66 @@ def test_a_new_key_is_sent_when_it_works_and_only_the_last_one(fresh: World, tel
     assert key_of(user) in told
     assert old not in told
     assert [row.last_error for row in rows("key_changed")] == ["dropped: changed once more since", None]
+
+
+@pytest.mark.usefixtures("fleet")
+class TestDaysFromUs:
+    """A present, or an end that an admin has moved."""
+
+    @pytest.mark.parametrize(
+        ("language", "begins", "until"),
+        [("ru", "Мы добавили вам дни", "осталось 30 дней"), ("en", "We have added days", "30 days left")],
+    )
+    def test_a_present_is_told_with_the_key_as_soon_as_it_works(
+        self, telegram: Telegram, language: str, begins: str, until: str
+    ) -> None:
+        person, user = telegram.user(language)
+        subscriptions.grant(user.telegram_id, 30, once="x")
+        assert delivery.send_due(0.3) == 0, "not before"
+        converge_all()
+        wait_over()
+        assert delivery.send_due(0.3) == 1
+        (told,) = texts(person)
+        assert told.startswith(begins)
+        assert until in told
+        assert key_of(user) in told
+        assert len(buttons(person)) == 2
+        assert "vless" not in str([row.data for row in rows()])
+        subscriptions.grant(user.telegram_id, 30, once="x")
+        assert delivery.send_due(0.3) == 0, "the same act again is no present"
+
+    def test_a_longer_end_is_told_and_a_shorter_one_is_not(self, telegram: Telegram) -> None:
+        person, user = telegram.user()
+        give(user, 30)
+        converge_all()
+        subscriptions.set_expiry(user.telegram_id, clock.now() + timedelta(days=20))
+        assert delivery.send_due(0.3) == 0
+        subscriptions.set_expiry(user.telegram_id, clock.now() + timedelta(days=25))
+        assert delivery.send_due(0.3) == 1
+        assert "осталось 25 дней" in texts(person)[0]
+
+    def test_an_end_to_come_for_who_has_none_is_told(self, telegram: Telegram) -> None:
+        person, user = telegram.user()
+        give(user, 30)
+        subscriptions.revoke(user.telegram_id)
+        subscriptions.set_expiry(user.telegram_id, clock.now() + timedelta(days=5))
+        converge_all()
+        assert delivery.send_due(0.3) == 1
+        assert "осталось 5 дней" in texts(person)[0]
+
+    def test_what_is_taken_back_before_it_was_told_is_not_told(self, telegram: Telegram) -> None:
+        person, user = telegram.user()
+        subscriptions.grant(user.telegram_id, 300)
+        subscriptions.grant(user.telegram_id, 300)
+        subscriptions.set_expiry(user.telegram_id, clock.now() + timedelta(days=3))
+        converge_all()
+        assert delivery.send_due(0.3) == 1
+        assert "осталось 3 дня" in texts(person)[0]
+        assert [row.last_error for row in rows("granted")] == ["dropped: given more since", None]
+        subscriptions.grant(user.telegram_id, 3)
+        subscriptions.revoke(user.telegram_id)
+        assert delivery.send_due(0.3) == 0
+        assert len(texts(person)) == 1
 
 
 def test_nobody_without_days_hears_of_a_new_key(telegram: Telegram) -> None:
@@ -248,7 +308,7 @@ class TestBlocked:
 
     def test_who_never_wrote_to_the_bot_is_not_unreachable(self, telegram: Telegram) -> None:
         stranger = telegram.stranger()
-        subscriptions.grant(stranger.id, 30)
+        users.known(stranger.id)
         self.refund(stranger, "first")
         assert delivery.send_due() == 0
         with transaction() as session:

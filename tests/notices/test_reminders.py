@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 
 from krotray_core import clock, delivery, ledger, reminders, subscriptions, telegram_api
 from krotray_core.db import transaction
@@ -23,7 +23,7 @@ from krotray_tasks import notices as tasks
 from sandbox.process import Process, wait_until
 from sandbox.world import ROOT, World
 from tests.conftest import at_once, new_user
-from tests.notices.kit import Telegram, night, rows, texts, wait_over
+from tests.notices.kit import NOW, Telegram, give, night, rows, texts, wait_over
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 pytestmark = pytest.mark.usefixtures("fleet", "at_any_pace")
@@ -37,7 +37,7 @@ def ends_in(user: User, left: timedelta) -> None:
 def somebody(telegram: Telegram, left: timedelta) -> tuple[Any, User]:
     """A person whose days end so soon."""
     person, user = telegram.user()
-    subscriptions.grant(user.telegram_id, 1)
+    give(user, 30)
     ends_in(user, left)
     return person, user
 
@@ -110,7 +110,47 @@ def test_who_renewed_or_was_turned_out_meanwhile_hears_nothing(telegram: Telegra
     delivery.send_due(0.5)
     assert texts(person) == []
     if how != "revoke":
-        assert {row.last_error for row in rows()} == {"dropped: renewed"}
+        assert {row.last_error for row in rows(*reminders.WINDOWS)} == {"dropped: renewed"}
+
+
+@pytest.mark.parametrize(
+    ("days", "kinds_told"),
+    [
+        (1, ["ended", "ended_yesterday"]),
+        (2, ["ends_in_1_day", "ended", "ended_yesterday"]),
+        (3, ["ends_in_1_day", "ended", "ended_yesterday"]),
+        (4, ["ends_in_3_days", "ends_in_1_day", "ended", "ended_yesterday"]),
+    ],
+)
+@pytest.mark.parametrize("how", ["grant", "set"])
+def test_who_is_given_few_days_is_not_told_at_once_that_they_are_few(
+    telegram: Telegram, pass_time: Callable[[timedelta], None], how: str, days: int, kinds_told: list[str]
+) -> None:
+    _, user = telegram.user()
+    if how == "grant":
+        subscriptions.grant(user.telegram_id, days)
+    else:
+        give(user, 1)
+        subscriptions.revoke(user.telegram_id)
+        ends_in(user, days * DAY)
+    for _ in range(4 * days + 5):
+        reminders.note_due()
+        subscriptions.expire_due()
+        delivery.send_due(0.2)
+        pass_time(6 * HOUR)
+    delivery.send_due(0.2)
+    told = [row.kind for row in sorted(rows(*reminders.WINDOWS), key=lambda row: row.sent_at or NOW) if row.sent_at]
+    assert told == kinds_told
+
+
+def test_a_few_days_on_top_of_many_are_no_short_period(
+    telegram: Telegram, pass_time: Callable[[timedelta], None]
+) -> None:
+    _, user = somebody(telegram, 10 * DAY)
+    subscriptions.grant(user.telegram_id, 1)
+    pass_time(8 * DAY + HOUR)
+    tick()
+    assert kinds() == ["ends_in_3_days"]
 
 
 def test_a_renewal_begins_anew(telegram: Telegram, pass_time: Callable[[timedelta], None]) -> None:
@@ -176,7 +216,7 @@ def test_whose_days_stand_still_is_not_hurried(telegram: Telegram, pass_time: Ca
 def test_a_refund_that_ended_it_is_no_reason_to_remind(telegram: Telegram) -> None:
     person, user = telegram.user()
     now = clock.now()
-    subscriptions.grant(user.telegram_id, 1)
+    give(user, 1)
     ends_in(user, -MINUTE)
     subscriptions.expire_due()
     with transaction() as session:
@@ -236,7 +276,8 @@ def test_many_at_once_in_batches_and_two_ticks_at_the_same_moment(
     monkeypatch.setattr(reminders, "BATCH", 7)
     for _ in range(40):
         user = new_user()
-        subscriptions.grant(user.telegram_id, 2)
+        give(user, 30)
+        ends_in(user, 2 * DAY)
     assert sum(at_once(3, lambda _: reminders.note_due())) == 40  # type: ignore[arg-type]
     assert len({row.telegram_id for row in rows()}) == len(rows()) == 40
     assert reminders.note_due() == 0
@@ -324,7 +365,7 @@ class Life:
         self._shift = shift
         self.user = new_user()
         self.heard: list[tuple[str, int]] = []
-        subscriptions.grant(self.user.telegram_id, 4)
+        give(self.user, 4)
 
     def do(self, what: str, how: Any) -> None:
         """One step; a message that goes out is true at that moment."""
@@ -332,9 +373,11 @@ class Life:
             case "pass":
                 self._shift(how)
             case "renew":
-                subscriptions.grant(self.user.telegram_id, how)
+                give(self.user, how)
             case "set":
                 ends_in(self.user, how)
+                with transaction() as session:  # `granted` is not what this is about
+                    session.execute(delete(Notice).where(Notice.kind == "granted"))
             case "move":
                 if self.row().status == "active":
                     move(self.user, by=how)
@@ -369,6 +412,15 @@ class Life:
             if left > until:
                 return kind if left <= 3 * DAY else None
         return None
+
+    def spared(self, kind: str) -> bool:
+        """Whether they were told of so few days when these were given."""
+        period = self.period()
+        with transaction() as session:
+            line = session.get_one(Entry, period)
+        more = line.ended_at is None or (line.ends_at is not None and line.ends_at > line.ended_at)
+        reach = {"ends_in_3_days": 3 * DAY, "ends_in_1_day": DAY}.get(kind)
+        return more and reach is not None and line.at + reach >= self.row().expires_at
 
     def hear(self, html: str) -> None:
         """A message has arrived."""
@@ -412,7 +464,7 @@ def test_in_whatever_order_things_happen_only_the_truth_is_told_and_once(
             life.do(*step)
         assert len(life.heard) == len(set(life.heard)), "once a period"
         due, told = life.true_now(), {(row.kind, row.data["period"]) for row in rows() if row.sent_at}
-        if due and life.row().status != "revoked":
+        if due and life.row().status != "revoked" and not life.spared(due):
             assert (due, life.period()) in told, "and nobody is forgotten"
         subscriptions.revoke(life.user.telegram_id)
     with transaction() as session:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from krotray_core import clock, delivery, notices, telegram_api, users
+from krotray_core import claims, clock, delivery, notices, telegram_api, users
 from krotray_core.db import transaction
 from krotray_core.errors import TelegramRefused
 from krotray_core.models import Notice
@@ -166,7 +166,7 @@ class TestSending:
 
     def test_a_claim_and_a_lease_outlive_the_longest_call(self) -> None:
         longest = timedelta(seconds=telegram_api.LONGEST_SECONDS)
-        assert longest < delivery.LEASE_LENGTH < delivery.CLAIM_LENGTH
+        assert longest < delivery.LEASE_LENGTH < claims.CLAIM_LENGTH
 
     def test_who_was_too_slow_spoils_nothing(self, telegram: Telegram, monkeypatch: pytest.MonkeyPatch) -> None:
         """The claim has run out in the middle of the call, and another sender has given the notice up, or sent it."""

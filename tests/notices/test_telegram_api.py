@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import socket
 import threading
@@ -14,10 +15,17 @@ from typing import Any
 import pytest
 
 from krotray_core import delivery, logs, settings, telegram_api
-from krotray_core.errors import TelegramBlocked, TelegramRefused, TelegramUnavailable
+from krotray_core.errors import TelegramBlocked, TelegramDenied, TelegramMalformed, TelegramRefused, TelegramUnavailable
 from sandbox.process import free_port
 from sandbox.world import World
 from tests.notices.kit import Telegram, note, rows
+
+PAGES = (b"", b"<html>blocked by your administrator</html>", b'["?"]', b'{"ok": false}', b'{"error": "no"}')
+
+
+def no(code: int, description: str, **more: object) -> bytes:
+    """A refusal of Telegram's own."""
+    return json.dumps({"ok": False, "error_code": code, "description": description} | more).encode()
 
 
 @contextlib.contextmanager
@@ -86,20 +94,60 @@ class TestClient:
             (200, b"[" * 100_000, TelegramUnavailable),
             (200, b" " * (telegram_api.ANSWER_BYTES + 1), TelegramUnavailable),
             (302, b"", TelegramUnavailable),
-            (400, b"nothing of JSON", TelegramRefused),
-            (403, b'["?"]', TelegramBlocked),
-            (401, b'{"description": "Unauthorized"}', TelegramUnavailable),
-            (404, b'{"description": "Not Found"}', TelegramUnavailable),
             (413, b"", TelegramUnavailable),
             (503, b"\xff\xfe", TelegramUnavailable),
+            # A filter's page, or a relay's own JSON: it is not Telegram that says so.
+            *((status, body, TelegramUnavailable) for status in (400, 401, 403, 404) for body in PAGES),
+            (403, no(400, "chat not found"), TelegramUnavailable),
+            (400, no(403, "bot was blocked by the user"), TelegramUnavailable),
+            (401, no(401, "Unauthorized"), TelegramDenied),
+            (404, no(404, "Not Found"), TelegramDenied),
+            (403, no(403, "Forbidden: bot was blocked by the user"), TelegramBlocked),
+            (403, no(403, "Forbidden: user is deactivated"), TelegramBlocked),
+            (403, no(403, "Forbidden: bot can't initiate conversation with a user"), TelegramBlocked),
+            (400, no(400, "Bad Request: chat not found"), TelegramRefused),
+            (400, no(400, "Bad Request: PEER_ID_INVALID"), TelegramRefused),
+            (400, no(400, "Bad Request: something new"), TelegramRefused),
+            (400, no(400, "Bad Request: message is too long"), TelegramMalformed),
+            (400, no(400, "Bad Request: message text is empty"), TelegramMalformed),
+            (400, no(400, "Bad Request: can't parse entities: Unsupported start tag"), TelegramMalformed),
+            (400, no(400, "Bad Request: BUTTON_DATA_INVALID"), TelegramMalformed),
         ],
     )
-    def test_an_answer_means_what_its_status_says(
+    def test_an_answer_means_what_telegram_says_and_nobody_else(
         self, says: Callable[..., None], status: int, body: bytes, kind: type[Exception]
     ) -> None:
         with answering(status, body, ("Location", "http://127.0.0.1:9/")) as url:
             says(telegram_api_url=url)
             self.fails(kind)
+
+    @pytest.mark.parametrize(
+        ("status", "unsure"),
+        [(200, True), (302, True), (403, False), (408, False), (500, True), (502, True), (503, False), (504, True)],
+    )
+    def test_what_may_have_gone_out_all_the_same(self, says: Callable[..., None], status: int, unsure: bool) -> None:
+        with answering(status, b"<html></html>") as url:
+            says(telegram_api_url=url)
+            assert self.fails(TelegramUnavailable).unsure is unsure
+
+    def test_a_group_of_admins_that_has_another_id_now(self, says: Callable[..., None]) -> None:
+        said = "Bad Request: group chat was upgraded to a supergroup chat"
+        with answering(400, no(400, said, parameters={"migrate_to_chat_id": -100777})) as url:
+            says(telegram_api_url=url)
+            assert "its id is -100777 now: change it in ADMIN_TELEGRAM_IDS" in str(self.fails(TelegramRefused))
+
+    def test_a_ping_says_whether_there_is_any_use(self, telegram: Telegram, says: Callable[..., None]) -> None:
+        assert telegram
+        telegram_api.ping()
+        for status, body, kind in (
+            (400, no(400, "?"), TelegramUnavailable),
+            (401, no(401, "Unauthorized"), TelegramDenied),
+            (502, b"", TelegramUnavailable),
+        ):
+            with answering(status, body) as url:
+                says(telegram_api_url=url)
+                with pytest.raises(kind):
+                    telegram_api.ping()
 
     @pytest.mark.parametrize(
         ("parameters", "seconds"),
@@ -117,15 +165,21 @@ class TestClient:
     def test_a_pause_is_always_one_that_can_be_kept(
         self, says: Callable[..., None], parameters: bytes, seconds: float
     ) -> None:
-        with answering(429, b'{"ok": false, "parameters": ' + parameters + b"}") as url:
+        body = b'{"ok": false, "error_code": 429, "parameters": ' + parameters + b"}"
+        with answering(429, body) as url:
             says(telegram_api_url=url)
             assert self.fails(TelegramUnavailable).retry_after == seconds
 
+    def test_a_relay_s_429_stops_nobody_for_a_day(self, says: Callable[..., None]) -> None:
+        with answering(429, b'{"error": "slow down", "parameters": {"retry_after": 86400}}') as url:
+            says(telegram_api_url=url)
+            assert self.fails(TelegramUnavailable).retry_after == 5
+
     def test_a_message_that_quotes_the_address_is_blotted(self, says: Callable[..., None]) -> None:
         token = settings.get().bot_token.get_secret_value()
-        quote = f'{{"description": "no /bot{token}/sendMessage\\n, nor {token.replace(":", "%3A")}"}}'
+        quote = f"no /bot{token}/sendMessage\n, nor {token.replace(':', '%3A')}"
         for status, kind in ((400, TelegramRefused), (502, TelegramUnavailable)):
-            with answering(status, quote.encode()) as url:
+            with answering(status, no(status, quote)) as url:
                 says(telegram_api_url=url)
                 assert "no /bot[token]/sendMessage , nor" in str(self.fails(kind))
 

@@ -207,6 +207,26 @@ class TestTexts:
         assert under("moved") == [("Мой ключ", "key")]
         assert under("moved", "en") == [("My key", "key")]
 
+    def test_a_server_that_is_full(self) -> None:
+        data = {"name": "Main", "taken": 100, "room": 100, "free": 37}
+        assert said("server_full", **data).startswith(
+            "Сервер Main заполнен: 100 из 100 мест. Новых он не берёт, на других свободно: 37."
+        )
+        assert said("server_full", "en", **data).startswith(
+            "Server Main is full: 100 of 100 places. It takes nobody new; free on the others: 37."
+        )
+
+    def test_days_from_us(self) -> None:
+        data = {"days_left": 30, "ends_at": "2026-12-23T12:00:00+00:00"}
+        data |= {"subscription_url": "https://vpn.example.com/sub/T", "vless_url": "vless://K@h:443"}
+        assert said("granted", **data).startswith(
+            "Мы добавили вам дни.\nКлюч работает до 23 декабря — осталось 30 дней.\n\nСсылка подписки:"
+        )
+        assert said("granted", "en", **data).startswith(
+            "We have added days for you.\nYour key works until 23 December, 30 days left.\n\nSubscription link:"
+        )
+        assert under("granted", **data)[1] == ("Как подключиться", "help")
+
     def test_what_others_have_written_is_text(self) -> None:
         hostile = "</code><a href='tg://x'>&amp;"
         assert hostile in said("server_down", name=hostile, error="x")
@@ -234,6 +254,7 @@ class TestTexts:
             "error": ANY,
             "taken": NUMBER,
             "room": NUMBER,
+            "free": NUMBER,
             "people": NUMBER,
             "servers": ANY,
             "days_left": NUMBER,

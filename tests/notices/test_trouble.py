@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
-from krotray_core import clock, delivery, telegram_api
+from krotray_core import clock, delivery, telegram_api, users
 from krotray_core.db import transaction
 from krotray_core.models import Notice
 from tests.conftest import at_once
 from tests.notices.kit import Telegram, leases_over, note, rows, texts, wait_over
+from tests.notices.test_telegram_api import answering
 
 
 class TestTrouble:
@@ -79,12 +81,54 @@ class TestTrouble:
         assert sorted(pauses) == pauses
         assert timedelta(hours=47) < sum(pauses, timedelta()) < timedelta(hours=49)
 
-    def test_a_wrong_token_gives_nothing_up(self, telegram: Telegram, caplog: pytest.LogCaptureFixture) -> None:
-        note(telegram.somebody(), ago=1)
+    def test_a_wrong_token_gives_nothing_up_and_is_said_once(
+        self, telegram: Telegram, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        person, other = telegram.somebody(), telegram.somebody()
+        note(person, ago=2)
+        note(other, ago=1)
+        with transaction() as session:
+            session.execute(update(Notice).values(attempts=delivery.TRIES - 1))
+        telegram.trouble(error_code=401, description="Unauthorized", times=3)
+        before = telegram.calls()
+        for call in range(1, 4):
+            assert delivery.send_due() == 0
+            assert delivery.send_due() == 0, "nobody else tries in the pause"
+            assert telegram.calls() == before + call
+            leases_over()
+            wait_over()
+        assert [(row.given_up_at, row.attempts) for row in rows()] == [(None, delivery.TRIES - 1)] * 2
+        assert caplog.text.count("is BOT_TOKEN right?") == 1
+        assert delivery.send_due() == 2
+        note(person, "two", ago=1)
         telegram.trouble(error_code=401, description="Unauthorized")
-        assert delivery.send_due() == 0
+        delivery.send_due()
+        assert caplog.text.count("is BOT_TOKEN right?") == 2, "a new time is news again"
+
+    @pytest.mark.parametrize("status", [400, 403, 404])
+    def test_a_filter_s_page_gives_nobody_up(self, telegram: Telegram, says: Callable[..., None], status: int) -> None:
+        person, user = telegram.user()
+        note(person, ago=1)
+        with answering(status, b"<html>blocked</html>") as url:
+            says(telegram_api_url=url)
+            assert delivery.send_due() == 0
+        says()
         assert (rows()[0].given_up_at, rows()[0].attempts) == (None, 1)
-        assert "is BOT_TOKEN right?" in caplog.text
+        assert users.find(user.telegram_id).unreachable_since is None
+        wait_over()
+        assert delivery.send_due() == 1
+        assert len(texts(person)) == 1
+
+    def test_a_message_that_is_our_own_fault_waits_for_its_mending(self, telegram: Telegram) -> None:
+        person, other = telegram.user()[0], telegram.somebody()
+        note(person, ago=2)
+        note(other, ago=1)
+        telegram.trouble(error_code=400, description="Bad Request: can't parse entities: x")
+        assert delivery.send_due() == 1, "the other one does not wait for it"
+        assert (rows()[0].given_up_at, rows()[0].attempts) == (None, 1)
+        wait_over()
+        assert delivery.send_due() == 1
+        assert len(texts(person)) == 1
 
     def test_what_has_no_words_waits_and_holds_up_nobody(self, telegram: Telegram) -> None:
         person = telegram.somebody()
