@@ -32,6 +32,8 @@ COUNTED = ("succeeded", "refunded")
 # Why a payment with money in it at YooKassa may be cancelled here: it went back, or a person has dealt with it.
 EXCUSED = ("returned", "closed")
 TWICE = "paid a second time: "
+# In `request` of a payment that another service made and `legacy` took over: its id there.
+IMPORTED = "imported"
 # Nobody was at the till any more.
 RAN_OUT = ("expired_on_confirmation", "deal_expired")
 # Who has no key after that long is told that it is on its way.
@@ -220,9 +222,9 @@ def _apply(seen: Payment, found: Found, *, hint: datetime | None, asked_at: date
             elif found.status == "canceled" and payment.status == "pending":
                 payment.status, payment.cancel_reason = "canceled", found.cancel_reason or "unknown"
                 ledger.payment(session, payment, "canceled", now, note=payment.cancel_reason)
-                _tell(
-                    session, payment, "payment_ran_out" if found.cancel_reason in RAN_OUT else "payment_canceled", now
-                )
+                if not is_imported(payment):  # whoever made it has told them
+                    kind = "payment_ran_out" if found.cancel_reason in RAN_OUT else "payment_canceled"
+                    _tell(session, payment, kind, now)
         if payment.status in COUNTED:
             for refund in back:
                 servers |= refunds.apply(session, payment, refund, now)
@@ -305,12 +307,17 @@ def _unflag(session: Session, payment: Payment, note: str, now: datetime) -> Non
     ledger.payment(session, payment, "canceled" if payment.status == "canceled" else "closed", now, note=note)
 
 
+def is_imported(payment: Payment) -> bool:
+    """Whether it was made by the service before us: YooKassa does not know it by our id."""
+    return IMPORTED in payment.request
+
+
 def _mismatch(payment: Payment, found: Found) -> str | None:
     """What keeps this success from being honoured, if anything."""
     ours = settings.get().yookassa_shop_id
     checks = (
         (found.external_id, payment.external_id, "YooKassa's id"),
-        (found.payment_id, str(payment.id), "metadata.payment_id"),
+        (found.payment_id, found.payment_id if is_imported(payment) else str(payment.id), "metadata.payment_id"),
         (found.amount_kopecks, payment.amount_kopecks, "amount in kopecks"),
         (found.currency, payment.currency, "currency"),
         (found.shop_id, ours, "shop"),

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, literal, select
+from sqlalchemy import case, func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from krotray_core.db import transaction
@@ -147,6 +147,23 @@ def expired(session: Session, subscription_ids: Collection[int], now: datetime) 
         "ends_at",
     )
     session.execute(insert(Entry).from_select(columns, lines))
+
+
+def opened(
+    session: Session, kind: type[Payment | Subscription], ids: Collection[Any], now: datetime, note: str
+) -> None:
+    """These rows are new here and come with a state from elsewhere: their first lines. One statement, however many."""
+    first = (literal(now), literal(_actor.get()), literal("opening"), literal(note), kind.user_id, kind.status)
+    columns = ["at", "actor", "event", "note", "user_id", "status", "subject"]
+    if kind is Payment:
+        came = case((Payment.status == "succeeded", Payment.amount_kopecks), else_=0)
+        lines = select(*first, literal("payment"), Payment.id, came)
+        columns += ["payment_id", "kopecks"]
+    else:
+        end = Subscription.expires_at
+        lines = select(*first, literal("subscription"), Subscription.id, end, end)
+        columns += ["subscription_id", "starts_at", "ends_at"]
+    session.execute(insert(Entry).from_select(columns, lines.where(kind.id.in_(ids)).order_by(kind.id)))
 
 
 def of_user(user_id: int) -> list[Entry]:

@@ -7,8 +7,9 @@ payment, subscription, seat, server.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -60,13 +61,21 @@ def take(session: Session, subscription: Subscription, now: datetime) -> int | N
 
 def _seat(session: Session, subscription: Subscription, server_id: int) -> None:
     """Sits down on a place that has been claimed; where this subscription has been before, on the same chair."""
-    statement = insert(Seat).values(
-        subscription_id=subscription.id,
-        server_id=server_id,
-        email=users.email(subscription.user_id),
-        uuid=subscription.uuid,
-        wanted=True,
-    )
+    _sit_down(session, [_chair(subscription, server_id)])
+
+
+def _chair(subscription: Subscription, server_id: int) -> dict[str, Any]:
+    return {
+        "subscription_id": subscription.id,
+        "server_id": server_id,
+        "email": users.email(subscription.user_id),
+        "uuid": subscription.uuid,
+        "wanted": True,
+    }
+
+
+def _sit_down(session: Session, chairs: Sequence[dict[str, Any]]) -> None:
+    statement = insert(Seat).values(chairs)
     statement = statement.on_conflict_do_update(
         index_elements=[Seat.server_id, Seat.email],
         set_={
@@ -83,6 +92,21 @@ def _seat(session: Session, subscription: Subscription, server_id: int) -> None:
         },
     )
     session.execute(statement)
+
+
+def settle(session: Session, places: Sequence[tuple[Subscription, int]]) -> None:
+    """Seats these (locked, active) subscriptions, who have no seat, on the server (id) beside each, where they are already.
+
+    They are in Xray now, so nobody is turned away: a server without room for them gets more.
+    """
+    coming = Counter(server_id for _, server_id in places)
+    for start in range(0, len(places), AT_A_TIME):
+        _sit_down(session, [_chair(*place) for place in places[start : start + AT_A_TIME]])
+    for server_id in sorted(coming):
+        taken = Server.active_users + coming[server_id]
+        room = func.greatest(Server.max_users, taken)
+        grown = update(Server).where(Server.id == server_id).values(active_users=taken, max_users=room)
+        session.execute(grown, execution_options={"synchronize_session": False})
 
 
 def _others_wait(session: Session) -> bool:

@@ -247,7 +247,9 @@ def _look_for_the_rest(report: Report, listed: set[str]) -> None:
     """Ours that YooKassa's list does not hold: made at its edge, or not there at all."""
 
     def look_for(kind: type[Payment | Refund], whose: InstrumentedAttribute[UUID], look: Callable[[str], None]) -> None:
-        window = (kind.created_at >= report.since, kind.created_at < report.until, kind.external_id.is_not(None))
+        window = [kind.created_at >= report.since, kind.created_at < report.until, kind.external_id.is_not(None)]
+        if kind is Payment:  # those of the service before us may have been made in another shop, or by other means
+            window.append(~Payment.request.has_key(billing.IMPORTED))
         with transaction() as session:
             ours = session.execute(
                 select(kind.external_id, whose, kind.status, kind.amount_kopecks).where(*window)

@@ -68,7 +68,7 @@ class Change:
 
     def columns(self) -> dict[str, Any]:
         """What it is in the table. Raises Invalid."""
-        columns: dict[str, Any] = {"host": _checked_host(self.host)} if self.host is not None else {}
+        columns: dict[str, Any] = {"host": checked_host(self.host)} if self.host is not None else {}
         if self.grpc_port is not None and not 1 <= self.grpc_port <= 65_535:
             raise Invalid("a port is a number from 1 to 65535")
         if self.max_users is not None and self.max_users < 1:
@@ -126,7 +126,8 @@ def _twin(server: Server) -> str | None:
     return next((name for name, here in everybody.items() if here), None)
 
 
-def _checked_host(host: str) -> str:
+def checked_host(host: str) -> str:
+    """A host's name or address in the form that is kept. Raises Invalid."""
     try:
         return str(ipaddress.ip_address(host.strip("[]")))
     except ValueError:

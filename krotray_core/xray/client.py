@@ -119,7 +119,7 @@ class XrayClient:
         An Add of a user who is there with the same key, and a Remove of one who is not, count as done; an Add of one who
         is there with another key replaces the key. No exception leaves here for what the server or the network did.
         """
-        outcomes = self._pipeline(operations)
+        outcomes = self._in_turn(operations)
         there = [
             position
             for position, (operation, outcome) in enumerate(zip(operations, outcomes, strict=True))
@@ -129,6 +129,18 @@ class XrayClient:
             adds = [operations[position] for position in there]
             for position, outcome in zip(there, self._replace(adds), strict=True):
                 outcomes[position] = outcome
+        return outcomes
+
+    def _in_turn(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Removes go first: Xray forgets the key of whom it removes, also where somebody else has come with the same one."""
+        outcomes: list[Outcome] = [None] * len(operations)
+        for kind in (Remove, Add):
+            positions = [position for position, operation in enumerate(operations) if isinstance(operation, kind)]
+            answers = self._pipeline([operations[position] for position in positions])
+            for position, answer in zip(positions, answers, strict=True):
+                outcomes[position] = answer
+            if kind is Remove and answers and all(isinstance(answer, XrayUnavailable) for answer in answers):
+                return answers[:1] * len(operations)  # nobody is there
         return outcomes
 
     def _pipeline(self, operations: Sequence[Operation]) -> list[Outcome]:
