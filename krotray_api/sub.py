@@ -131,7 +131,8 @@ def _describe(response: Response, seen: Cabinet) -> None:
         headers["Support-Url"] = s.support_url
     if seen.expires_at:
         expire = int(seen.expires_at.timestamp())
-        headers["Subscription-Userinfo"] = f"upload=0; download=0; total=0; expire={expire}"
+        used = seen.traffic.used_bytes if seen.traffic else 0  # up and down together; a total of 0 is no limit
+        headers["Subscription-Userinfo"] = f"upload=0; download={used}; total=0; expire={expire}"
     if not seen.coming_url:
         announcement = texts.WORDS[pages.language()][f"{_reason(seen)}_announce"]
         headers["Announce"] = _encoded(announcement, LONGEST_ANNOUNCE)
