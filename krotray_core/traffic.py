@@ -88,7 +88,9 @@ def _ask(server: Server) -> tuple[Mapping[str, int], int | None] | None:
 def _begin(server_id: int) -> int:
     """The round of the last reading; whoever counts something raises it."""
     with transaction() as session:
-        session.execute(insert(TrafficServer).values(server_id=server_id).on_conflict_do_nothing())
+        # Not from 0: forgotten and read anew, it must not come by a round that a late reading still waits for.
+        new = insert(TrafficServer).values(server_id=server_id, round=int(clock.now().timestamp()))
+        session.execute(new.on_conflict_do_nothing())
         return session.scalars(select(TrafficServer.round).where(TrafficServer.server_id == server_id)).one()
 
 
@@ -165,7 +167,7 @@ class _Reading:
         new = sorted(set(whose) - set(session.scalars(known)))
         if not new or server.counted_since is None:
             return {}
-        # A row's foreign key would lock these too, but in no order, and with the row in its hands.
+        # Who is being given days at this moment is waited for: that begins the period. One order, for many are locked.
         locked = select(Subscription.id).where(Subscription.id.in_(new)).order_by(Subscription.id)
         session.execute(locked.with_for_update(read=True, key_share=True))
         given = select(Entry.subscription_id, func.max(Entry.at)).where(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from krotray_core import billing, cabinet, clock, moving, servers, subscriptions, traffic
 from krotray_core.db import transaction
-from krotray_core.models import Server, Subscription, Traffic, TrafficSeen, TrafficServer, User
+from krotray_core.models import Entry, Server, Subscription, Traffic, TrafficSeen, TrafficServer, User
 from krotray_core.xray.client import XrayClient
 from sandbox.person import Person
+from sandbox.process import wait_until
 from sandbox.world import World
 from tests.conftest import at_checkout, at_once, buy, converge_all
 from tests.traffic_kit import email, seated, used
@@ -137,6 +139,27 @@ def test_reading_while_days_are_given_locks_nobody_out(alone: Server, counters: 
     at_once(8, work)
     traffic.read(alone.id)
     assert all(used(user) in (0, 10) for user in people)
+
+
+def test_days_given_during_a_reading_begin_the_period(alone: Server, counters: dict[str, Any]) -> None:
+    """Nothing is known of them yet, so their payment has no row to set to 0."""
+    users_ = seated(2)
+    traffic.read(alone.id)
+    counters["traffic"] = {email(user): 10 for user in users_}
+    with ThreadPoolExecutor(1) as pool:
+        with transaction() as session:
+            subscriptions.extend(session, users_[1].id, days=1, months=None, now=clock.now())
+            reading = pool.submit(traffic.read, alone.id)
+            waits = text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            wait_until(lambda: session.scalar(waits), seconds=4, what="the reading to wait")
+        assert reading.result(timeout=10) == 2
+    with transaction() as session:
+        given = session.scalars(select(func.max(Entry.at)).where(Entry.user_id == users_[1].id)).one()
+    seen = cabinet.of_user(users_[1].id).traffic
+    assert seen
+    assert seen.since == given
 
 
 # --- periods ---
