@@ -67,6 +67,7 @@ beat_schedule = {
     "warn the admins": _every("access.warn", _s.repair_seconds),
     "watch the servers": _every("access.watch", _s.watch_seconds),
     "audit the servers": _every("access.audit_all", _s.audit_seconds),
+    "read how much is used": _every("access.traffic_all", _s.audit_seconds),
     "tell what there is to tell": _every("notices.send_due", _s.notices_seconds),
     "remind of days that run out": _every("notices.remind", _s.reminders_seconds),
 }

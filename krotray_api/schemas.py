@@ -76,6 +76,13 @@ class ServerOut(BaseModel):
     name: str
 
 
+class TrafficOut(BaseModel):
+    """What has been used in the present period: bytes, up and down together."""
+
+    used_bytes: int
+    since: datetime
+
+
 class SubscriptionOut(BaseModel):
     """A subscription; `vless_url` is null unless the key works now."""
 
@@ -87,11 +94,12 @@ class SubscriptionOut(BaseModel):
     vless_url: str | None
     subscription_url: str
     server: ServerOut | None
+    traffic: TrafficOut | None = Field(description="Null where no server of theirs keeps count")
 
     @classmethod
     def of(cls, seen: Cabinet) -> SubscriptionOut | None:
         """From the cabinet; None without a subscription."""
-        row = seen.subscription
+        row, used = seen.subscription, seen.traffic
         if row is None or seen.expires_at is None or seen.subscription_url is None:
             return None
         return cls(
@@ -103,6 +111,7 @@ class SubscriptionOut(BaseModel):
             vless_url=seen.vless_url,
             subscription_url=seen.subscription_url,
             server=ServerOut(name=seen.server_name) if seen.server_name else None,
+            traffic=TrafficOut(used_bytes=used.used_bytes, since=used.since) if used else None,
         )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from flask import Blueprint, Response, request
 
-from krotray_api import describing, install, pages
+from krotray_api import describing, install, pages, programs
 from krotray_api.describing import Media
 from krotray_api.pages import texts
 from krotray_core import apps, cabinet, contacts, links, qr, settings, subscriptions
@@ -35,15 +36,7 @@ _FORMATS = {
     "singbox": "sing-box",
     "json": "sing-box",
 }
-_CONFIGURATIONS: dict[str, tuple[Callable[[Sequence[Node]], str], str]] = {
-    "clash": (clash.emit, "text/yaml"),
-    "sing-box": (singbox.emit, "application/json"),
-}
-# By the first word of the User-Agent: further words name what a program resembles, and those that say "like ClashMeta" read links.
-_CLASH = re.compile(r"[a-z.\s-]*clash[a-z.\s-]*|mihomo|stash", re.ASCII)
-_SING_BOX = re.compile(r"sf[aimt]|karing|sing-?box", re.ASCII)
-# These ask for text/html without being a browser: it is in Java's default.
-_NO_BROWSER = re.compile(r"java|dalvik|okhttp", re.ASCII)
+_TYPES = {"clash": "text/yaml", "sing-box": "application/json"}
 
 
 @blueprint.get("/sub/<token>")
@@ -105,20 +98,18 @@ def _wanted() -> str:
         if asked not in _FORMATS:
             raise Invalid(f"no such format; there are {', '.join(_FORMATS)}")
         return _FORMATS[asked]
-    program = request.headers.get("User-Agent", "")[:200].partition("/")[0].strip().lower()
-    if _SING_BOX.fullmatch(program):
-        return "sing-box"
-    if _CLASH.fullmatch(program):
-        return "clash"
+    form = programs.form(request.headers.get("User-Agent", ""))
+    if form is not None:
+        return form
     accepts_pages = any(kind.lower() == "text/html" and quality > 0 for kind, quality in request.accept_mimetypes)
-    return "page" if accepts_pages and not _NO_BROWSER.fullmatch(program) else "base64"
+    return "page" if accepts_pages else "base64"
 
 
 def _body(seen: Cabinet, wanted: str) -> tuple[str, str]:
     """What the program gets, and its type. Where there is nothing to give, a server whose name says why."""
     words = texts.WORDS[pages.language()]
-    if wanted in _CONFIGURATIONS:
-        emit, mimetype = _CONFIGURATIONS[wanted]
+    if wanted in _TYPES:
+        emit, mimetype = _emitter(wanted), _TYPES[wanted]
         node = links.placeholder(words[f"{_reason(seen)}_remark"])
         try:
             if seen.coming_url:
@@ -128,6 +119,13 @@ def _body(seen: Cabinet, wanted: str) -> tuple[str, str]:
             return emit([links.placeholder(words["unsupported_remark"])]), mimetype
     link = seen.coming_url or vless.emit(links.placeholder(words[f"{_reason(seen)}_remark"]))
     return (share.lines if wanted == "links" else share.body)([link]), "text/plain"
+
+
+def _emitter(wanted: str) -> Callable[[Sequence[Node]], str]:
+    if wanted == "clash":
+        return clash.emit
+    version = programs.sing_box_version(request.headers.get("User-Agent", ""))
+    return partial(singbox.emit, version=version or singbox.NEWEST)
 
 
 def _reason(seen: Cabinet) -> str:
@@ -150,7 +148,8 @@ def _describe(response: Response, seen: Cabinet) -> None:
         headers["Support-Url"] = s.support_url
     if seen.expires_at:
         expire = int(seen.expires_at.timestamp())
-        headers["Subscription-Userinfo"] = f"upload=0; download=0; total=0; expire={expire}"
+        used = seen.traffic.used_bytes if seen.traffic else 0  # up and down together; a total of 0 is no limit
+        headers["Subscription-Userinfo"] = f"upload=0; download={used}; total=0; expire={expire}"
     if not seen.coming_url:
         announcement = texts.WORDS[pages.language()][f"{_reason(seen)}_announce"]
         headers["Announce"] = _encoded(announcement, LONGEST_ANNOUNCE)

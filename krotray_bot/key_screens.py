@@ -111,6 +111,8 @@ def _working(words: Words, seen: Cabinet, now: datetime, said: str) -> Screen:
         [press(words.renew, "go:buy"), *buttons.home(words)],
     )
     head = said + works(words, seen, now)
+    if seen.traffic:
+        head += "\n" + words.used.format(volume=words.volume(seen.traffic.used_bytes))
     text = _key_text(words, head, link, seen.vless_url, one_press=bool(opening))
     if measure.units(text) > measure.LONGEST_TEXT:  # a key of such a length is for programs; they fetch it by the link
         text = _key_text(words, head, link, None, one_press=bool(opening))

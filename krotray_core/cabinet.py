@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, select
 
 from krotray_core import billing, clock, links, provisioning, settings
 from krotray_core.db import transaction
-from krotray_core.models import Payment, Seat, Server, Subscription, User
+from krotray_core.models import Payment, Seat, Server, Subscription, Traffic, User
 
 State = Literal["no_subscription", "payment_pending", "provisioning", "active", "expired"]
 
@@ -30,6 +30,8 @@ class Cabinet:
     coming_url: str | None = None
     subscription_url: str | None = None
     server_name: str | None = None
+    # What has been used in the present period, if any server that it was on keeps count.
+    traffic: Traffic | None = None
     # The latest payment that could still be paid, if there is one.
     payment_id: UUID | None = None
 
@@ -67,23 +69,24 @@ def _read(whose: ColumnElement[bool]) -> Cabinet:
     )
     with transaction() as session:
         row = session.execute(
-            select(Subscription, Seat, Server, payable)
+            select(Subscription, Seat, Server, Traffic, payable)
             .select_from(User)
             .outerjoin(Subscription, Subscription.user_id == User.id)
             .outerjoin(Seat, and_(Seat.subscription_id == Subscription.id, Seat.wanted))
             .outerjoin(Server, Server.id == Seat.server_id)
+            .outerjoin(Traffic, Traffic.subscription_id == Subscription.id)
             .where(whose)
         ).one_or_none()
     if row is None:
         return Cabinet("no_subscription")
-    subscription, seat, server, payment_id = row
+    subscription, seat, server, traffic, payment_id = row
     if subscription is None:
         return Cabinet("payment_pending" if payment_id else "no_subscription", payment_id=payment_id)
     link = f"{settings.get().origin}/sub/{subscription.token}"
     end = ends_at(subscription, now)
     if subscription.status != "active" or end <= now:
         state: State = "payment_pending" if payment_id else "expired"
-        return Cabinet(state, subscription, end, subscription_url=link, payment_id=payment_id)
+        return Cabinet(state, subscription, end, subscription_url=link, traffic=traffic, payment_id=payment_id)
     url = _vless_url(server, seat) if seat is not None else None
     confirmed = seat is not None and not seat.dirty
     return Cabinet(
@@ -95,6 +98,7 @@ def _read(whose: ColumnElement[bool]) -> Cabinet:
         coming_url=url,
         subscription_url=link,
         server_name=server.name if server else None,
+        traffic=traffic,
         payment_id=payment_id,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from krotray_core import health, links, provisioning, settings
+from krotray_core import health, links, provisioning, settings, traffic
 from krotray_core.db import transaction
 from krotray_core.errors import Conflict, Invalid, NotFound, XrayError, XrayUnavailable
 from krotray_core.models import Seat, Server
@@ -101,6 +101,7 @@ def change(name: str, given: Change, *, plain: bool = False) -> Server:
         with transaction() as session:
             # It may be another Xray now, or another inbound or flow: what has been confirmed says nothing about that one.
             if columns.keys() - {"max_users"}:
+                traffic.forget(session, server_id)
                 health.soil(session, server_id, Seat.wanted.is_(True))
                 columns |= {"is_up": None, "started_at": None, "state_since": None, "last_error": None}
             session.execute(update(Server).where(Server.id == server_id).values(**columns))
@@ -188,6 +189,7 @@ def remove(name: str, *, lost: bool = False) -> None:
     """
     server_id = by_name(name).id
     with transaction() as session:
+        traffic.forget(session, server_id)
         session.scalars(select(Seat.id).where(Seat.server_id == server_id).order_by(Seat.id).with_for_update()).all()
         server = session.get_one(Server, server_id, with_for_update=True)
         if server.active_users:

@@ -66,3 +66,22 @@ def date_en(moment: datetime, now: datetime) -> str:
     """ "23 December", with the year when that is not plain. Takes aware times, shows Moscow's date."""
     day = moment.astimezone(MOSCOW)
     return f"{day.day} {_MONTHS_EN[day.month - 1]}" + (f" {day.year}" if abs(moment - now) > _FAR else "")
+
+
+def volume_ru(count: int) -> str:
+    """ "12,4 ГБ": bytes, 0 or more, in millions, billions or trillions of them."""
+    return _volume(count, ("МБ", "ГБ", "ТБ")).replace(".", ",")
+
+
+def volume_en(count: int) -> str:
+    """ "12.4 GB": bytes, 0 or more, in millions, billions or trillions of them."""
+    return _volume(count, ("MB", "GB", "TB"))
+
+
+def _volume(count: int, units: tuple[str, ...]) -> str:
+    step, tenths = 0, (count + 50_000) // 10**5
+    while tenths >= 10_000 and step < len(units) - 1:  # as it will be rounded
+        step += 1
+        tenths = (count + 10 ** (3 * step + 5) // 2) // 10 ** (3 * step + 5)
+    whole, tenth = divmod(tenths, 10)
+    return f"{whole}.{tenth} {units[step]}" if tenth else f"{whole} {units[step]}"

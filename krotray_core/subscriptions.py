@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from krotray_core import clock, ledger, notices, placement, reminders, users
+from krotray_core import clock, ledger, notices, placement, reminders, traffic, users
 from krotray_core.db import transaction
 from krotray_core.errors import Invalid, NotFound
 from krotray_core.models import Entry, Subscription, User
@@ -56,6 +56,7 @@ def extend(
     subscription.expires_at = starts_at + timedelta(days=days)
     subscription.status = "active"
     subscription.tariff_months = months or subscription.tariff_months
+    traffic.begin_period(session, subscription.id, now)
     event = "paid" if payment_id else "granted"
     ledger.subscription(
         session, subscription, event, now, ended_at=ended_at, starts_at=starts_at, payment_id=payment_id, note=note
@@ -138,6 +139,8 @@ def set_expiry(telegram_id: int, expires_at: datetime) -> Changed:
             subscription.status = "active"
             if longer:
                 _tell_of_days(session, subscription, now)
+            if ended_at <= now:
+                traffic.begin_period(session, subscription.id, now)
         ledger.subscription(session, subscription, "set", now, ended_at=ended_at)
         return _seated(session, subscription, now) if expires_at > now else Changed(subscription)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from krotray_core import alarms, clock, health, moving, placement, provisioning, servers, subscriptions
+from krotray_core import traffic as counters
 from krotray_core.errors import NotFound, XrayError, XrayUnavailable
 from krotray_tasks.app import celery
 from krotray_tasks.notices import send_due
@@ -91,6 +92,20 @@ def audit(server_id: int) -> None:
     """Compares what one Xray really holds with our seats."""
     if not health.audit(server_id).clean:
         converge.enqueue(server_id)
+
+
+@celery.task(max_retries=0)
+def traffic_all() -> None:
+    """Has the counters of every server read, but for those that are known to be down."""
+    for server in servers.everyone():
+        if server.is_up is not False:
+            traffic.enqueue(server.id)
+
+
+@celery.task(max_retries=0, throws=(NotFound, XrayUnavailable))
+def traffic(server_id: int) -> None:
+    """Adds what everybody on one server has used since the last time."""
+    counters.read(server_id)
 
 
 def follow_up(server_ids: Iterable[int]) -> None:

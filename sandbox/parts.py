@@ -9,7 +9,7 @@ import secrets
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -123,16 +123,19 @@ class XrayNode:
         vless_port: int,
         with_routing_api: bool = True,
         with_blackhole: bool = True,
+        without: Collection[str] = (),
         reality: dict[str, Any] | None = None,
         exit_address: str = "0.0.0.0",  # noqa: S104 - any
     ) -> None:
-        """`reality`: Xray's realitySettings for the inbound; without them it speaks plain VLESS. `exit_address`: of this machine,
-        from where the pages that users fetch see them come."""
+        """`without`: sections of the configuration to leave out. `reality`: Xray's realitySettings for the inbound; without them it
+        speaks plain VLESS. `exit_address`: of this machine, from where the pages that users fetch see them come."""
         self.name, self._folder, self._exit = name, folder, exit_address
         self.grpc_port, self.vless_port = grpc_port, vless_port
         self._config = folder / f"{name}.json"
         folder.mkdir(parents=True, exist_ok=True)
         config = self._server(with_routing_api, with_blackhole)
+        for section in without:
+            del config[section]
         if reality:
             config["inbounds"][0]["streamSettings"] = {"security": "reality", "realitySettings": reality}
         self._config.write_text(json.dumps(config, indent=1))

@@ -193,6 +193,10 @@ class _Stats(stats_pb2_grpc.StatsServiceServicer):
     def GetUsersStats(self, _request: stats_pb2.GetUsersStatsRequest) -> Message:
         return stats_pb2.GetUsersStatsResponse()
 
+    @_refuses
+    def QueryStats(self, _request: stats_pb2.QueryStatsRequest) -> Message:
+        return stats_pb2.QueryStatsResponse()  # counters begin with the first connection, and nobody can connect
+
 
 class SimulatedXray:
     """One of them, to be used like `sandbox.parts.XrayNode`: it can be killed and started again on the same port."""

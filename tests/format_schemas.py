@@ -1,6 +1,7 @@
 """The parts of Mihomo's and sing-box's configurations that we write, as strict models made from their documentation.
 
-https://wiki.metacubex.one/en/config/proxies/vless/ and .../transport/, https://sing-box.sagernet.org/configuration/ (1.12).
+https://wiki.metacubex.one/en/config/proxies/vless/ and .../transport/, https://sing-box.sagernet.org/configuration/ (1.12;
+what came before it is in sing_box_schemas.py).
 Unknown names, wrong types and names that do not refer to anything are errors, as they are for the programs.
 """
 

@@ -15,7 +15,8 @@ class _Hello(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(TEXT.encode())
+        size = self.path.removeprefix("/")
+        self.wfile.write(b"x" * int(size) if size.isdigit() else TEXT.encode())
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -23,7 +24,7 @@ class _Hello(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serving(context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """A web server with one page, with TLS if a context is given; its port."""
+    """A web server with one page, with TLS if a context is given; its port. `/<number>` is a page of so many bytes."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Hello) as server:
         server.handle_error = lambda *_: None  # type: ignore[method-assign] # REALITY breaks off some handshakes
         if context:

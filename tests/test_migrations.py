@@ -34,6 +34,9 @@ TABLES = {
     "marks",
     "broadcasts",
     "bot_accounts",
+    "traffic",
+    "traffic_servers",
+    "traffic_seen",
 }
 
 # What PostgreSQL itself says about everything in a schema, in words that can be compared.

@@ -130,6 +130,7 @@ questions = st.one_of(
     st.builds(lambda tag: ("RemoveRule", routing_pb2.RemoveRuleRequest(rule_tag=tag)), rule_tags),
     st.just(("ListRule", routing_pb2.ListRuleRequest())),
     st.just(("GetUsersStats", stats_pb2.GetUsersStatsRequest())),
+    st.just(("QueryStats", stats_pb2.QueryStatsRequest(pattern="user>>>"))),
 )
 LOOKS = [
     ("GetInboundUsers", handler_pb2.GetInboundUserRequest(tag="vless-in")),

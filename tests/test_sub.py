@@ -55,7 +55,7 @@ PROGRAMS = {
     "SFI/1.12.1 (Build 1; sing-box 1.12.1; language ru_RU)": "sing-box",
     "SFM/1.12.1": "sing-box",
     "SFT/1.12.1": "sing-box",
-    "sing-box 1.12.1": "base64",
+    "sing-box 1.12.1": "sing-box",
     "sing-box/1.12.1": "sing-box",
     "Karing/1.2.9.1102 SFA/1.12 ClashMeta": "sing-box",
 }

@@ -10,6 +10,7 @@ RU = Words(
     days_left=speech.days_left_ru,
     months=speech.months_ru,
     date=speech.date_ru,
+    volume=speech.volume_ru,
     commands=(
         "Главное меню",
         "Купить или продлить",
@@ -59,6 +60,7 @@ RU = Words(
     part_returned="Из этой оплаты {price} вернулись вам.\n\n",
     preparing="Ключ готовим — обычно это несколько секунд. Нажмите «Обновить»; чат можно закрыть, ключ не потеряется.",
     works="<b>Ключ работает до {date}</b> — {days_left}.",
+    used="За этот срок: {volume}.",
     how_to_copy="Наведите камеру VPN-приложения на картинку или нажмите на строку, чтобы скопировать её.",
     key_below="Ссылка и ключ — следующим сообщением.",
     one_press="Приложение уже стоит? Добавьте ключ одной кнопкой:",

@@ -16,6 +16,7 @@ class Words:
     days_left: Callable[[int], str]
     months: Callable[[int], str]
     date: Callable[[datetime, datetime], str]
+    volume: Callable[[int], str]
     commands: tuple[str, ...]
     menu_button: str
 
@@ -59,6 +60,7 @@ class Words:
     part_returned: str
     preparing: str
     works: str
+    used: str
     how_to_copy: str
     key_below: str
     one_press: str

@@ -1,4 +1,8 @@
-"""A configuration for sing-box 1.12 and later: https://sing-box.sagernet.org/configuration/"""
+"""A configuration for sing-box 1.8 and later, in the words of the version that asks: https://sing-box.sagernet.org/configuration/
+
+What was renamed is refused soon after, what is new is unknown before (https://sing-box.sagernet.org/deprecated/): 1.10 has one list
+of the tun's addresses, 1.11 has rule actions in place of the dns outbound and of sniffing inbounds, 1.12 has other DNS servers.
+"""
 
 from __future__ import annotations
 
@@ -10,54 +14,72 @@ from krotray_core.formats import common
 from krotray_core.formats.common import UnsupportedError
 from krotray_core.formats.vless import Node
 
-SELECTOR, DIRECT = "KrotRay", "direct"
+SELECTOR, DIRECT, DNS_OUT = "KrotRay", "direct", "dns-out"
 TRANSPORTS = frozenset({"tcp", "ws", "httpupgrade", "grpc"})
 
+Version = tuple[int, int]
+ONE_ADDRESS_LIST, RULE_ACTIONS, NEW_DNS = (1, 10), (1, 11), (1, 12)
+# From here on nothing that we write has changed.
+NEWEST = NEW_DNS
+_ADDRESS, _ADDRESS_6 = "172.19.0.1/30", "fdfe:dcba:9876::1/126"
 
-def emit(nodes: Sequence[Node]) -> str:
+
+def emit(nodes: Sequence[Node], *, version: Version = NEWEST) -> str:
     """The whole configuration in JSON: these servers, one selector among them, everything but the near net through it.
 
-    Raises UnsupportedError for a link that sing-box has no words for, such as one with XHTTP.
+    For 1.8 to 1.11 in the form of that version, for an older one in that of 1.8. Raises UnsupportedError for a link that
+    sing-box has no words for, such as one with XHTTP.
     """
-    outbounds = [_outbound(node) for node in common.named(nodes, (SELECTOR, DIRECT))]
+    outbounds = [_outbound(node) for node in common.named(nodes, (SELECTOR, DIRECT, DNS_OUT))]
     tags = [outbound["tag"] for outbound in outbounds]
     configuration = {
         "log": {"level": "warn"},
-        "dns": {
-            "servers": [
-                {"type": "https", "tag": "far", "server": "1.1.1.1", "detour": SELECTOR},
-                {"type": "local", "tag": "near"},
-            ],
-            "final": "far",
-            "strategy": "prefer_ipv4",
-        },
-        "inbounds": [
-            {
-                "type": "tun",
-                "tag": "tun",
-                "address": ["172.19.0.1/30", "fdfe:dcba:9876::1/126"],
-                "auto_route": True,
-                "strict_route": True,
-            }
-        ],
+        "dns": _dns(version),
+        "inbounds": [_tun(version)],
         "outbounds": [
             {"type": "selector", "tag": SELECTOR, "outbounds": tags},
             *outbounds,
             {"type": "direct", "tag": DIRECT},
+            *([] if version >= RULE_ACTIONS else [{"type": "dns", "tag": DNS_OUT}]),
         ],
-        "route": {
-            "rules": [
-                {"action": "sniff"},
-                {"protocol": "dns", "action": "hijack-dns"},
-                {"ip_is_private": True, "action": "route", "outbound": DIRECT},
-            ],
-            "final": SELECTOR,
-            "auto_detect_interface": True,
-            # The server's own name cannot be asked for through the server.
-            "default_domain_resolver": "near",
-        },
+        "route": _route(version),
     }
     return json.dumps(configuration, ensure_ascii=False, indent=2)
+
+
+def _dns(version: Version) -> dict[str, Any]:
+    """Names are asked for at the other end; the server's own name cannot be, and is asked for here."""
+    said: dict[str, Any] = {"final": "far", "strategy": "prefer_ipv4"}
+    if version >= NEW_DNS:
+        far = {"type": "https", "tag": "far", "server": "1.1.1.1", "detour": SELECTOR}
+        return {"servers": [far, {"type": "local", "tag": "near"}], **said}
+    far = {"tag": "far", "address": "https://1.1.1.1/dns-query", "detour": SELECTOR}
+    near = {"tag": "near", "address": "local", "detour": DIRECT}
+    return {"servers": [far, near], "rules": [{"outbound": "any", "server": "near"}], **said}
+
+
+def _tun(version: Version) -> dict[str, Any]:
+    said: dict[str, Any] = {"type": "tun", "tag": "tun"}
+    if version >= ONE_ADDRESS_LIST:
+        said["address"] = [_ADDRESS, _ADDRESS_6]
+    else:
+        said |= {"inet4_address": _ADDRESS, "inet6_address": _ADDRESS_6}
+    said |= {"auto_route": True, "strict_route": True}
+    return said if version >= RULE_ACTIONS else said | {"sniff": True}
+
+
+def _route(version: Version) -> dict[str, Any]:
+    said: dict[str, Any] = {"final": SELECTOR, "auto_detect_interface": True}
+    if version < RULE_ACTIONS:
+        rules = [{"protocol": "dns", "outbound": DNS_OUT}, {"ip_is_private": True, "outbound": DIRECT}]
+        return {"rules": rules, **said}
+    actions = [
+        {"action": "sniff"},
+        {"protocol": "dns", "action": "hijack-dns"},
+        {"ip_is_private": True, "action": "route", "outbound": DIRECT},
+    ]
+    # The server's own name: before 1.12 a rule of DNS says it.
+    return {"rules": actions, **said} | ({"default_domain_resolver": "near"} if version >= NEW_DNS else {})
 
 
 def _outbound(node: Node) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from krotray_core.db import Base
 from krotray_core.models.access import Lease, Mark, Seat, Server, Subscription
 from krotray_core.models.money import Entry, Payment, Plan, Refund
 from krotray_core.models.people import BotAccount, Broadcast, Notice, User
+from krotray_core.models.traffic import Traffic, TrafficSeen, TrafficServer
 
 __all__ = [
     "Base",
@@ -22,5 +23,8 @@ __all__ = [
     "Seat",
     "Server",
     "Subscription",
+    "Traffic",
+    "TrafficSeen",
+    "TrafficServer",
     "User",
 ]

@@ -1,4 +1,4 @@
-"""One Xray server as we use it: users in and out in pipelined batches, the cut-off rule, uptime. Every call has a deadline."""
+"""One Xray server as we use it: users in and out in pipelined batches, the cut-off rule, its counts. Each call has a deadline."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ IN_FLIGHT = 200  # measured: more gains nothing on loopback, and at 40 ms this i
 
 BLACKHOLE = "xray.proxy.blackhole.Config"
 CUTOFF_PREFIX = "krotray-cutoff-"
+
+_TRAFFIC_OF, _DIRECTIONS = "user>>>", ("traffic>>>uplink", "traffic>>>downlink")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,21 @@ class XrayClient:
         """
         answer = _call(self._stats.GetUsersStats, stats_pb2.GetUsersStatsRequest(), seconds=LIST_DEADLINE_SECONDS)
         return {user.email: sorted(entry.ip for entry in user.ips) for user in answer.users if user.ips}
+
+    def traffic(self) -> dict[str, int]:
+        """The bytes, up and down together, that each e-mail (in lower case) has used since Xray started.
+
+        Empty where `stats` or the policy's `statsUserUplink` and `statsUserDownlink` are not set. Raises XrayServiceMissing,
+        XrayUnavailable.
+        """
+        request = stats_pb2.QueryStatsRequest(pattern=_TRAFFIC_OF)
+        used: dict[str, int] = {}
+        for counter in _call(self._stats.QueryStats, request, seconds=LIST_DEADLINE_SECONDS).stat:
+            kind, _, named = counter.name.partition(">>>")
+            email, _, direction = named.partition(">>>")
+            if kind == "user" and direction in _DIRECTIONS:
+                used[email.lower()] = used.get(email.lower(), 0) + max(counter.value, 0)
+        return used
 
     def count(self) -> int:
         """How many users the inbound holds. Raises XrayInboundMissing, XrayUnavailable."""

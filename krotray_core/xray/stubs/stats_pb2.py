@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#krotray_core/xray/stubs/stats.proto\x12\x16xray.app.stats.command\"\x11\n\x0fSysStatsRequest\"\"\n\x10SysStatsResponse\x12\x0e\n\x06uptime\x18\n \x01(\r\">\n\x14GetUsersStatsRequest\x12\x17\n\x0finclude_traffic\x18\x01 \x01(\x08\x12\r\n\x05reset\x18\x02 \x01(\x08\".\n\rOnlineIPEntry\x12\n\n\x02ip\x18\x01 \x01(\t\x12\x11\n\tlast_seen\x18\x02 \x01(\x03\"M\n\x08UserStat\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x32\n\x03ips\x18\x02 \x03(\x0b\x32%.xray.app.stats.command.OnlineIPEntry\"H\n\x15GetUsersStatsResponse\x12/\n\x05users\x18\x01 \x03(\x0b\x32 .xray.app.stats.command.UserStat2\xde\x01\n\x0cStatsService\x12`\n\x0bGetSysStats\x12\'.xray.app.stats.command.SysStatsRequest\x1a(.xray.app.stats.command.SysStatsResponse\x12l\n\rGetUsersStats\x12,.xray.app.stats.command.GetUsersStatsRequest\x1a-.xray.app.stats.command.GetUsersStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#krotray_core/xray/stubs/stats.proto\x12\x16xray.app.stats.command\"\x11\n\x0fSysStatsRequest\"\"\n\x10SysStatsResponse\x12\x0e\n\x06uptime\x18\n \x01(\r\">\n\x14GetUsersStatsRequest\x12\x17\n\x0finclude_traffic\x18\x01 \x01(\x08\x12\r\n\x05reset\x18\x02 \x01(\x08\".\n\rOnlineIPEntry\x12\n\n\x02ip\x18\x01 \x01(\t\x12\x11\n\tlast_seen\x18\x02 \x01(\x03\"M\n\x08UserStat\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x32\n\x03ips\x18\x02 \x03(\x0b\x32%.xray.app.stats.command.OnlineIPEntry\"H\n\x15GetUsersStatsResponse\x12/\n\x05users\x18\x01 \x03(\x0b\x32 .xray.app.stats.command.UserStat\"3\n\x11QueryStatsRequest\x12\x0f\n\x07pattern\x18\x01 \x01(\t\x12\r\n\x05reset\x18\x02 \x01(\x08\"#\n\x04Stat\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03\"@\n\x12QueryStatsResponse\x12*\n\x04stat\x18\x01 \x03(\x0b\x32\x1c.xray.app.stats.command.Stat2\xc3\x02\n\x0cStatsService\x12\x63\n\nQueryStats\x12).xray.app.stats.command.QueryStatsRequest\x1a*.xray.app.stats.command.QueryStatsResponse\x12`\n\x0bGetSysStats\x12\'.xray.app.stats.command.SysStatsRequest\x1a(.xray.app.stats.command.SysStatsResponse\x12l\n\rGetUsersStats\x12,.xray.app.stats.command.GetUsersStatsRequest\x1a-.xray.app.stats.command.GetUsersStatsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSTAT']._serialized_end=307
   _globals['_GETUSERSSTATSRESPONSE']._serialized_start=309
   _globals['_GETUSERSSTATSRESPONSE']._serialized_end=381
-  _globals['_STATSSERVICE']._serialized_start=384
-  _globals['_STATSSERVICE']._serialized_end=606
+  _globals['_QUERYSTATSREQUEST']._serialized_start=383
+  _globals['_QUERYSTATSREQUEST']._serialized_end=434
+  _globals['_STAT']._serialized_start=436
+  _globals['_STAT']._serialized_end=471
+  _globals['_QUERYSTATSRESPONSE']._serialized_start=473
+  _globals['_QUERYSTATSRESPONSE']._serialized_end=537
+  _globals['_STATSSERVICE']._serialized_start=540
+  _globals['_STATSSERVICE']._serialized_end=863
 # @@protoc_insertion_point(module_scope)

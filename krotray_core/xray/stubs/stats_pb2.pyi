@@ -45,3 +45,25 @@ class GetUsersStatsResponse(_message.Message):
     USERS_FIELD_NUMBER: _ClassVar[int]
     users: _containers.RepeatedCompositeFieldContainer[UserStat]
     def __init__(self, users: _Optional[_Iterable[_Union[UserStat, _Mapping]]] = ...) -> None: ...
+
+class QueryStatsRequest(_message.Message):
+    __slots__ = ("pattern", "reset")
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    RESET_FIELD_NUMBER: _ClassVar[int]
+    pattern: str
+    reset: bool
+    def __init__(self, pattern: _Optional[str] = ..., reset: _Optional[bool] = ...) -> None: ...
+
+class Stat(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: int
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+
+class QueryStatsResponse(_message.Message):
+    __slots__ = ("stat",)
+    STAT_FIELD_NUMBER: _ClassVar[int]
+    stat: _containers.RepeatedCompositeFieldContainer[Stat]
+    def __init__(self, stat: _Optional[_Iterable[_Union[Stat, _Mapping]]] = ...) -> None: ...

@@ -34,6 +34,11 @@ class StatsServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.QueryStats = channel.unary_unary(
+                '/xray.app.stats.command.StatsService/QueryStats',
+                request_serializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.QueryStatsRequest.SerializeToString,
+                response_deserializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.QueryStatsResponse.FromString,
+                _registered_method=True)
         self.GetSysStats = channel.unary_unary(
                 '/xray.app.stats.command.StatsService/GetSysStats',
                 request_serializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.SysStatsRequest.SerializeToString,
@@ -48,6 +53,12 @@ class StatsServiceStub:
 
 class StatsServiceServicer:
     """Missing associated documentation comment in .proto file."""
+
+    def QueryStats(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetSysStats(self, request, context):
         """Missing associated documentation comment in .proto file."""
@@ -64,6 +75,11 @@ class StatsServiceServicer:
 
 def add_StatsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'QueryStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueryStats,
+                    request_deserializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.QueryStatsRequest.FromString,
+                    response_serializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.QueryStatsResponse.SerializeToString,
+            ),
             'GetSysStats': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSysStats,
                     request_deserializer=krotray__core_dot_xray_dot_stubs_dot_stats__pb2.SysStatsRequest.FromString,
@@ -84,6 +100,33 @@ def add_StatsServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class StatsService:
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def QueryStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xray.app.stats.command.StatsService/QueryStats',
+            krotray__core_dot_xray_dot_stubs_dot_stats__pb2.QueryStatsRequest.SerializeToString,
+            krotray__core_dot_xray_dot_stubs_dot_stats__pb2.QueryStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetSysStats(request,
