@@ -28,6 +28,7 @@ from sandbox.process import wait_until
 from sandbox.world import World
 from tests.conftest import at_checkout, buy
 from tests.crash_kit import Deathbed, Point, Victim
+from tests.notices.kit import give
 from tests.seats_kit import dirty, held
 
 HANDS = 4
@@ -297,7 +298,7 @@ def test_settling_a_renewal_and_settling_again_when_the_cabinet_has_refunded_it(
     silent: World, bed: Deathbed, sweep: Sweep
 ) -> None:
     def renew(user: User) -> tuple[str]:
-        subscriptions.grant(user.telegram_id, 7)
+        give(user, 7)
         return (str(paid(silent, user).id),)
 
     people = die(bed, "settle", renew)
@@ -321,7 +322,7 @@ def test_running_out(bed: Deathbed, sweep: Sweep) -> None:
     """One after the other, for whoever is due is everybody's work; on one server, for each takes a statement of its own."""
 
     def run_out(user: User) -> None:
-        subscriptions.grant(user.telegram_id, 1)
+        give(user, 1)
         subscriptions.set_expiry(user.telegram_id, clock.now() - MINUTE)
 
     people: dict[User, Point | None] = dict.fromkeys(crowd(ALIVE))
