@@ -105,8 +105,10 @@ class Bills:
         for payment_id, bill in list(self._open.items()):
             if bill.done.is_set() or time.monotonic() - bill.since > LONGEST_SECONDS:
                 del self._open[payment_id]
-                if not self._turn_over(bill) and bill.tries < TRIES:
-                    self._open[payment_id] = bill  # the next time round
+                if not self._turn_over(bill):
+                    if bill.tries < TRIES:
+                        self._open[payment_id] = bill
+                    break  # the next time round; meanwhile whoever has come has their turn
 
     def _turn_over(self, bill: Bill) -> bool:
         """False when Telegram did not take all of it."""

@@ -51,10 +51,10 @@ class Mutes:
         """Whether anything is to be said later."""
         return bool(self._owed)
 
-    def due(self, most: int) -> list[tuple[int, Say]]:
-        """What can be said now, so many at most; it is owed no more."""
-        due = [chat_id for chat_id in self._owed if not self.left(chat_id)][:most]
-        return [(chat_id, self._owed.pop(chat_id)) for chat_id in due]
+    def due(self) -> tuple[int, Say] | None:
+        """One of those that can hear now, and what; it is owed no more. None when there is nothing."""
+        chat_id = next((chat_id for chat_id in self._owed if not self.left(chat_id)), None)
+        return None if chat_id is None else (chat_id, self._owed.pop(chat_id))
 
     def storm(self) -> float | None:
         """The seconds for which nobody is to be written to, when several chats were refused at about the same time; told once."""

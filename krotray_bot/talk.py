@@ -104,11 +104,15 @@ class Talk:
             log.warning("Telegram wants a pause of %.1f s", pause)
             _hold_notices(pause)
             self._stop.pause(pause)
-        for chat_id, say in self._mutes.due(MOST_AT_ONCE):
+        for _ in range(MOST_AT_ONCE):
+            due = self._mutes.due()
+            if due is None:
+                break
             try:
-                self._say(chat_id, say, again=False)
-            except Exception as error:  # whatever a network can come up with; it was said to be late
+                self._say(*due, again=False)
+            except Exception as error:  # whatever a network can come up with; the person presses again
                 log.warning("a late answer is dropped: %s", faults.describe(error))
+                break  # the others' time may be better spent a little later
 
     def _say(self, chat_id: int, say: Callable[[], int | None], *, again: bool = True) -> int | None:
         """Says it, or, if the chat is mute, (`again`) later. None when it was not said."""

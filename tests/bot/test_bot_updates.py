@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 import requests
@@ -16,7 +13,7 @@ from limits import parse
 from telebot import TeleBot, apihelper
 from telebot.apihelper import ApiTelegramException
 
-from krotray_bot import pace, polling, presence, transport
+from krotray_bot import pace, polling, presence
 from krotray_bot.desk import Desk
 from krotray_bot.office import Office
 from krotray_bot.polling import BUDGET_SECONDS, LONGEST_PAUSE_SECONDS, TRIES, Failures, Poller
@@ -282,27 +279,3 @@ def too_many(seconds: int) -> ApiTelegramException:
     """Telegram's 429."""
     answer = {"error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": seconds}}
     return ApiTelegramException("sendMessage", None, answer)
-
-
-def test_parameters_travel_in_the_body() -> None:
-    seen: list[tuple[str, dict[str, list[str]]]] = []
-
-    class Telegram(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            seen.append((self.path, parse_qs(body)))
-            self.send_response(302)
-            self.send_header("Location", "/elsewhere")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Telegram)
-    thread = Thread(target=server.handle_request, daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}/bot7:token/sendMessage"
-    answer = transport.send("get", url, params={"chat_id": 7, "text": "ж" * 4096}, timeout=(3, 3), proxies=None)
-    thread.join(5)
-    server.server_close()
-    assert (answer.status_code, seen) == (302, [("/bot7:token/sendMessage", {"chat_id": ["7"], "text": ["ж" * 4096]})])
