@@ -36,8 +36,9 @@ def main() -> int:
         me = login.log_in(bot, stop)
         presence.register(bot)
         Office(talk).register(bot)
-        Desk(talk, me).register(bot)  # last: it answers whatever nobody else has taken
-        Poller(bot, failures, stop).run()
+        desk = Desk(talk, me)
+        desk.register(bot)  # last: it answers whatever nobody else has taken
+        Poller(bot, failures, stop, [talk, desk.bills]).run()
     except faults.WrongToken as error:
         print(error, file=sys.stderr)
         return 1

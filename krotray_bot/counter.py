@@ -8,7 +8,9 @@ from collections.abc import Callable
 from telebot.types import CallbackQuery, Message
 
 from krotray_bot import screens
+from krotray_bot import words as languages
 from krotray_bot.apologies import apology
+from krotray_bot.pace import Pace, Turn
 from krotray_bot.talk import Talk
 from krotray_bot.visit import Reply, Visit
 
@@ -22,15 +24,21 @@ Action = Callable[[Visit], Reply]
 class Counter:
     """Takes visits and gives out replies. Everything here may run twice for the same update."""
 
-    def __init__(self, talk: Talk) -> None:
-        self._talk = talk
+    def __init__(self, talk: Talk, pace: Pace | None) -> None:
+        """`pace` limits what one person may ask; None where they are trusted."""
+        self._talk, self._pace = talk, pace
         # Presses whose message is away: the second one of two quick taps finds nothing to turn over. Lost at a restart,
         # when the worst is a screen shown twice.
         self._done: OrderedDict[tuple[int, int, str], None] = OrderedDict()
 
-    def hear(self, message: Message, action: Action, *, again: str) -> Visit:
-        """Answers a message; `again` is what the button does that is offered when that fails."""
+    def hear(self, message: Message, action: Action, *, again: str) -> Visit | None:
+        """Answers a message; `again` is what the button does that is offered when that fails. None for one message too many."""
         visit = Visit.of_message(message)
+        turn = self._turn(visit.chat_id)
+        if turn is not Turn.SERVE:
+            if turn is Turn.TELL:
+                self._talk.send(visit.chat_id, screens.too_fast(visit.words))
+            return None
         visit.note()
         reply = self._guarded(visit, action, again=again)
         if reply.screen:
@@ -39,31 +47,46 @@ class Counter:
 
     def press(self, call: CallbackQuery, react: Callable[[Visit, str], Reply]) -> None:
         """A button was pressed: it always gets its answer, or it would go on turning in the person's hand."""
+        turn = self._turn(call.from_user.id)
+        if turn is not Turn.SERVE:
+            if turn is Turn.TELL:
+                self._talk.answer(call.id, languages.of(call.from_user.language_code).too_fast)
+            return  # the others of the same moment stay without an answer: each would cost a call to Telegram
         if call.message is None or call.message.chat.type != "private":
             self._talk.answer(call.id)
             return
         visit, data = Visit.of_press(call), call.data or ""
         pressed = (visit.chat_id, call.message.message_id, data)
         if pressed in self._done:
-            self._talk.answer(call.id)
+            self._talk.answer(call.id, chat_id=visit.chat_id)
             return
         slow = data.startswith("pay:")
-        if slow:  # YooKassa may take its time, and Telegram gives an answer only a few seconds
-            self._talk.answer(call.id)
+        if slow:  # YooKassa may take its time, and the button should not look dead meanwhile
+            self._talk.answer(call.id, self._silence(visit), chat_id=visit.chat_id)
         again = f"go:{data}" if data in FROM_NOTICES else data or "go:home"
         reply = self._guarded(visit, lambda who: react(who, data), again=again)
         if not slow:
-            self._talk.answer(call.id, reply.toast)
+            toast = reply.toast or (self._silence(visit) if reply.screen else None)
+            self._talk.answer(call.id, toast, chat_id=visit.chat_id)
         if reply.screen is None:
             return
         if data in FROM_NOTICES:
             self._talk.send(visit.chat_id, reply.screen)
         elif reply.screen.qr is None and not getattr(call.message, "photo", None):
-            self._talk.show(visit.chat_id, call.message.message_id, reply.screen)
+            message_id = self._talk.show(visit.chat_id, call.message.message_id, reply.screen)
+            if reply.shown and message_id is not None:
+                reply.shown(message_id)
         elif self._talk.replace(visit.chat_id, call.message.message_id, reply.screen):
             self._done[pressed] = None
             if len(self._done) > MOST_REMEMBERED:
                 self._done.popitem(last=False)
+
+    def _turn(self, person_id: int) -> Turn:
+        return self._pace.turn(person_id) if self._pace else Turn.SERVE
+
+    def _silence(self, visit: Visit) -> str | None:
+        """What to say over a button whose answer cannot be seen yet."""
+        return visit.words.muted if self._talk.muted(visit.chat_id) else None
 
     def _guarded(self, visit: Visit, action: Action, *, again: str) -> Reply:
         """The action's reply; instead of an exception one that says what happened to the money and what to do."""

@@ -15,7 +15,9 @@ from telebot.types import CallbackQuery, Message
 from telebot.types import User as Account
 
 from krotray_bot import decor, faults, keyring, screens, shop
+from krotray_bot.bills import Bills
 from krotray_bot.counter import Action, Counter
+from krotray_bot.pace import Pace
 from krotray_bot.talk import Talk
 from krotray_bot.visit import Reply, Visit
 from krotray_core import cabinet, clock, invites, plans, receipts, settings, users
@@ -31,7 +33,8 @@ class Desk:
     """The bot's handlers. `me` is the bot's own account, as Telegram has told it."""
 
     def __init__(self, talk: Talk, me: Account | None = None) -> None:
-        self._counter, self._keyring, self._me = Counter(talk), keyring.Keyring(), me
+        self._counter, self._keyring, self._me = Counter(talk, Pace()), keyring.Keyring(), me
+        self.bills = Bills(talk)
         self._screens: dict[str, Action] = {
             "buy": shop.tariffs,
             "key": keyring.show,
@@ -47,7 +50,8 @@ class Desk:
         def on_start(message: Message) -> None:
             payload = _payload(message.text or "")
             visit = self._hear(message, lambda who: self._start(who, payload), f"start:{payload}")
-            decor.welcome(bot, visit)
+            if visit is not None:
+                decor.welcome(bot, visit)
 
         bot.register_message_handler(on_start, commands=["start"], chat_types=["private"])
         for name in ("buy", "key", "connect", "invite", "help"):
@@ -68,10 +72,12 @@ class Desk:
     def _on_words(self, message: Message) -> None:
         self._hear(message, self._heard, "go:home")
 
-    def _hear(self, message: Message, action: Action, again: str) -> Visit:
+    def _hear(self, message: Message, action: Action, again: str) -> Visit | None:
         return self._counter.hear(message, lambda visit: _kindly(visit, action), again=again)
 
     def _react(self, visit: Visit, data: str) -> Reply:
+        if visit.message_id is not None and not data.startswith("check:"):  # that one leaves the message as it is
+            self.bills.let_go(visit.chat_id, visit.message_id)
         match data.split(":"):
             case ["go", name] | [name] if name in self._screens:
                 reply = self._screens[name](visit)
@@ -80,7 +86,7 @@ class Desk:
             case ["plan", code, seen]:
                 reply = shop.methods(visit, code, seen)
             case ["pay", code, seen, method]:
-                reply = shop.pay(visit, code, seen, method)
+                reply = shop.pay(visit, code, seen, method, self.bills)
             case ["plan" | "pay", *_]:  # of earlier versions: nobody knows what price stood there
                 reply = shop.tariffs(visit)
             case ["check", payment_id]:

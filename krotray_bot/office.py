@@ -33,7 +33,7 @@ class Office:
     """The handlers of the admins' commands and buttons."""
 
     def __init__(self, talk: Talk) -> None:
-        self._counter = Counter(talk)
+        self._counter = Counter(talk, pace=None)
 
     def register(self, bot: TeleBot) -> None:
         """Has the library call us; before the desk, which answers whatever nobody else has taken."""

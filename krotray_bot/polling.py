@@ -7,12 +7,14 @@ and forgets a stop that comes before it runs; so only its parsing, its handlers 
 from __future__ import annotations
 
 import logging
-from typing import Any
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from telebot import ExceptionHandler, TeleBot, apihelper, types
 from telebot.apihelper import ApiTelegramException
 
-from krotray_bot import faults
+from krotray_bot import faults, transport
 from krotray_bot.pauses import Pauses
 from krotray_bot.stop import Stop, Stopped
 
@@ -20,9 +22,12 @@ log = logging.getLogger(__name__)
 
 ALLOWED_UPDATES = ["message", "callback_query", "my_chat_member"]
 LONG_POLL_SECONDS = 5
+SHORT_POLL_SECONDS = 1  # while something else waits to be said
 BATCH = 25  # what a crash makes us do again at most
 TRIES = 5  # of an update whose answer Telegram would not take, or which only the database could
-LONGEST_PAUSE_SECONDS = 60.0  # whatever Telegram asks for: an answer given up is better than nobody served
+# What one update may take when others wait: an answer given up is better than nobody served.
+BUDGET_SECONDS = 3.0
+LONGEST_PAUSE_SECONDS = 2.0  # between tries: nobody who comes meanwhile is to wait longer
 
 
 class Failures(ExceptionHandler):
@@ -42,38 +47,55 @@ class Failures(ExceptionHandler):
         return last
 
 
-class Poller:
-    """Takes updates from Telegram and hands them to the handlers, at least once each."""
+class Chore(Protocol):
+    """Something to be done now and then between two updates."""
 
-    def __init__(self, bot: TeleBot, failures: Failures, stop: Stop) -> None:
-        self._bot, self._failures, self._stop = bot, failures, stop
+    @property
+    def waits(self) -> bool:
+        """Whether there will be something to do soon."""
+
+    def tend(self) -> None:
+        """Does what there is to do now."""
+
+
+class Poller:
+    """Takes updates from Telegram and hands them to the handlers, at least once each; in between it looks after `chores`."""
+
+    def __init__(self, bot: TeleBot, failures: Failures, stop: Stop, chores: Sequence[Chore] = ()) -> None:
+        self._bot, self._failures, self._stop, self._chores = bot, failures, stop, chores
         self._offset = 0
         self._unconfirmed = False
         self._pauses = Pauses()
         self._tried = (0, 0)  # an update and how often its handling has failed
+        self._since = 0.0  # when that one was first in hand
 
     def run(self) -> None:
         """Until told to stop. Raises WrongToken when Telegram no longer accepts the token."""
         log.info("polling")
         try:
             while True:
-                for raw in self._fetch():
+                batch = self._fetch()
+                for number, raw in enumerate(batch, 1):
                     self._stop.check()
-                    if not self._handle(raw):
+                    if not self._handle(raw, others=number < len(batch)):
                         break
+                    self._tend()
+                self._tend()
         except Stopped:
             self._confirm()
         log.info("stopped")
 
     def _fetch(self) -> list[dict[str, Any]]:
         """The next updates; none after a failure and a pause."""
+        wait = SHORT_POLL_SECONDS if any(chore.waits for chore in self._chores) else LONG_POLL_SECONDS
         try:
             with self._stop.interruptible():
-                batch: list[dict[str, Any]] = self._poll(limit=BATCH, long_polling_timeout=LONG_POLL_SECONDS)
+                batch: list[dict[str, Any]] = self._poll(limit=BATCH, long_polling_timeout=wait)
         except ApiTelegramException as error:
             self._refused(error)
             return []
         except Exception as error:  # whatever a network, or a login page in between, can come up with
+            self._tried = (0, 0)  # it was not about that update
             pause = self._pauses.next()
             if self._pauses.failures == 1:  # one line an outage
                 log.warning("Telegram does not answer: %s", faults.describe(error))
@@ -90,6 +112,7 @@ class Poller:
         return apihelper.get_updates(self._bot.token, offset=self._offset, allowed_updates=ALLOWED_UPDATES, **options)
 
     def _refused(self, error: ApiTelegramException) -> None:
+        self._tried = (0, 0)  # likewise
         if faults.refuses_token(error):
             raise faults.WrongToken(error.error_code) from None
         pause = faults.retry_after(error) if error.error_code == 429 else self._pauses.next()
@@ -106,8 +129,11 @@ class Poller:
         except Exception as error:  # the next poll will tell
             log.warning("the webhook could not be deleted: %s", faults.describe(error))
 
-    def _handle(self, raw: dict[str, Any]) -> bool:
-        """One update to its handler. False: Telegram did not take our answer, so this update has to come once more."""
+    def _handle(self, raw: dict[str, Any], *, others: bool) -> bool:
+        """One update to its handler. False: Telegram did not take our answer, so this update has to come once more.
+
+        `others` tells that somebody waits behind it.
+        """
         update_id = _id(raw)
         if update_id is None:  # there is nothing to confirm it by
             log.error("an update without an id is skipped")
@@ -117,16 +143,36 @@ class Poller:
         except Exception as error:  # a shape that the library does not know yet
             log.error("update %s cannot be read and is skipped: %s", update_id, faults.describe(error))  # noqa: TRY400
             return self._done(update_id)
-        self._bot.process_new_updates([update])
+        if self._tried[0] != update_id:
+            self._tried, self._since = (update_id, 0), time.monotonic()
+        if others and self._left() <= 0:
+            log.error("update %s is given up: others wait", update_id)
+            return self._done(update_id)
+        with transport.within(max(self._left(), 0)):
+            self._bot.process_new_updates([update])
         failure = self._failures.take()
         if failure is None:
             return self._done(update_id)
         log.error("update %s: %s", update_id, faults.describe(failure))
-        self._tried = (update_id, self._tried[1] + 1 if self._tried[0] == update_id else 1)
-        if not faults.passes(failure) or self._tried[1] >= TRIES:
+        self._tried = (update_id, self._tried[1] + 1)
+        pause = min(faults.asked_pause(failure) or self._pauses.next(), LONGEST_PAUSE_SECONDS)
+        if not faults.passes(failure) or self._tried[1] >= TRIES or (others and pause > self._left()):
             return self._done(update_id)
-        self._stop.pause(min(faults.asked_pause(failure) or self._pauses.next(), LONGEST_PAUSE_SECONDS))
+        self._stop.pause(pause)
         return False
+
+    def _left(self) -> float:
+        """The seconds that the update in hand may still take while others wait."""
+        return self._since + BUDGET_SECONDS - time.monotonic()
+
+    def _tend(self) -> None:
+        for chore in self._chores:
+            self._stop.check()
+            try:
+                with transport.within(BUDGET_SECONDS):
+                    chore.tend()
+            except Exception as error:  # nobody's update is to suffer for it
+                log.error("a chore failed: %s", faults.describe(error))  # noqa: TRY400
 
     def _done(self, update_id: int) -> bool:
         self._offset, self._unconfirmed = update_id + 1, True

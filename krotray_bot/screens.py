@@ -74,6 +74,16 @@ def to_pay(words: Words, payment: Payment) -> Screen:
     return Screen(text, [*buttons.paying(words, payment), [press(words.back, "go:buy")]])
 
 
+def making_bill(words: Words, again: str) -> Screen:
+    """The payment is being made, and this message will show it; `again` is what was pressed."""
+    return Screen(words.making_bill, [[press(words.again, again)], [press(words.back, "go:buy")]])
+
+
+def too_fast(words: Words) -> Screen:
+    """More than anybody can read."""
+    return Screen(words.too_fast, [buttons.home(words)])
+
+
 def ask_email(words: Words, consent: str | None) -> Screen:
     """Before the first payment: where the receipt goes. `consent` is what the owner wants to be read beside it."""
     if consent and len(consent) > LONGEST_CONSENT:

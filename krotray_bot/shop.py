@@ -5,13 +5,14 @@ from __future__ import annotations
 from uuid import UUID
 
 from krotray_bot import screens
+from krotray_bot.bills import Bills
 from krotray_bot.visit import Reply, Visit
 from krotray_core import billing, cabinet, checkout, clock, plans, settings
 from krotray_core.cabinet import Cabinet
+from krotray_core.checkout import Noted
 from krotray_core.errors import (
     EmailInvalid,
     EmailRequired,
-    GatewayUnavailable,
     Invalid,
     NotFound,
     TooManyOpenPayments,
@@ -31,9 +32,19 @@ def methods(visit: Visit, code: str, seen: str) -> Reply:
     return Reply(screens.methods(visit.words, _as_seen(code, seen)))
 
 
-def pay(visit: Visit, code: str, seen: str, method: str) -> Reply:
-    """Where to pay. Handled twice (two taps, a crash in between) it leads to one address. Raises as `checkout.start` does."""
-    return Reply(screens.to_pay(visit.words, _payment(visit, code, seen, method)))
+def pay(visit: Visit, code: str, seen: str, method: str, bills: Bills) -> Reply:
+    """Where to pay, or that it will stand here in a moment. Handled twice (two taps, a crash in between) it leads to one address.
+
+    Raises as `checkout.start` does.
+    """
+    noted = _noted(visit, code, seen, method)
+    if noted.payment.confirmation_url:
+        return Reply(screens.to_pay(visit.words, noted.payment))
+    again = f"pay:{code}:{seen}:{method}"
+    bill = bills.ask(noted, visit.chat_id, visit.words, again)
+    if bill.done.is_set():
+        return Reply(screens.to_pay(visit.words, bill.outcome()))
+    return Reply(screens.making_bill(visit.words, again), shown=lambda message_id: bills.show_in(bill, message_id))
 
 
 def check(visit: Visit, payment_id: str) -> Reply:
@@ -64,7 +75,7 @@ def payable(seen: Cabinet) -> Payment | None:
     return billing.find(seen.payment_id) if seen.payment_id else None
 
 
-def _payment(visit: Visit, code: str, seen: str, method: str) -> Payment:
+def _noted(visit: Visit, code: str, seen: str, method: str) -> Noted:
     """Raises UnknownPlan when the tariff is not sold as it was seen, unless its payment was begun before that."""
     user = visit.user()
     try:
@@ -73,13 +84,11 @@ def _payment(visit: Visit, code: str, seen: str, method: str) -> Payment:
         begun = payable(cabinet.of_user(user.id))
         if begun is None or not _is_of(begun, code, seen, method):
             raise
-        return begun
-    payment = checkout.start(user.id, plan.code, method)
-    if screens.terms(payment) != seen:  # changed between these two lines: nobody is sent to pay it
+        return Noted(begun, new=False)
+    noted = checkout.note(user.id, plan.code, method)
+    if screens.terms(noted.payment) != seen:  # changed between these two lines: nobody is sent to pay it
         raise UnknownPlan("the tariff has just changed")
-    if not payment.confirmation_url:
-        raise GatewayUnavailable("YooKassa gave no address to pay at")
-    return payment
+    return noted
 
 
 def _as_seen(code: str, seen: str) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,14 +14,15 @@ from telebot.apihelper import ApiTelegramException
 from telebot.types import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions
 
 from krotray_bot import faults, measure
+from krotray_bot.mutes import Mutes
 from krotray_bot.stop import Stop
-from krotray_core import qr, users
+from krotray_core import delivery, leases, qr, users
 from krotray_core.errors import Invalid
 
 log = logging.getLogger(__name__)
 
-LONGEST_WAIT_SECONDS = 20.0  # everybody else waits too
 LONGEST_TOAST = 200  # characters
+MOST_AT_ONCE = 5  # late answers, before whoever has come meanwhile has their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,92 +37,141 @@ class Screen:
 
 
 class Talk:
-    """The bot's voice. Every call may be repeated; each raises what the library raises, where repeating may help."""
+    """The bot's voice. Every call may be repeated; each raises what the library raises, where repeating may help.
+
+    Nothing here waits for one chat's sake: a chat that Telegram wants left alone (429) is mute until that is over, and hears then,
+    once, the last thing that it was to hear.
+    """
 
     def __init__(self, bot: TeleBot, stop: Stop) -> None:
         self._bot, self._stop = bot, stop
+        self._mutes = Mutes()
 
-    def send(self, chat_id: int, screen: Screen) -> None:
-        """A new message. Somebody who has blocked the bot is noted as out of reach."""
-        try:
-            if screen.qr is None or not self._picture(chat_id, screen, screen.qr):
-                self._patiently(self._bot.send_message, chat_id, screen.text, **_looks(screen))
-        except ApiTelegramException as error:
-            if error.error_code != 403:
-                raise
-            _lost(chat_id)
+    def send(self, chat_id: int, screen: Screen) -> int | None:
+        """A new message; its id, if it is there already. Somebody who has blocked the bot is noted as out of reach."""
+        return self._say(chat_id, lambda: self._send(chat_id, screen))
 
-    def show(self, chat_id: int, message_id: int, screen: Screen) -> None:
-        """Turns our message into this screen; where that is not possible (any more), it is sent anew."""
+    def show(self, chat_id: int, message_id: int, screen: Screen) -> int | None:
+        """Turns our message into this screen; where that is not possible (any more), it is sent anew.
+
+        Returns the id of the message that has it, or will have it, if that is known.
+        """
         if screen.qr is not None:  # a text cannot become a picture
             self.replace(chat_id, message_id, screen)
-            return
-        try:
-            self._patiently(
-                self._bot.edit_message_text, screen.text, chat_id=chat_id, message_id=message_id, **_looks(screen)
-            )
-        except ApiTelegramException as error:
-            if error.error_code == 403:
-                _lost(chat_id)
-            elif _gone(error):
-                self.send(chat_id, screen)
-            elif "no text in the message" in error.description:
-                self.replace(chat_id, message_id, screen)
-            elif "message is not modified" not in error.description:
-                raise
+            return None
+        shown = self._say(chat_id, lambda: self._edit(chat_id, message_id, screen))
+        return message_id if shown is None else shown
 
     def replace(self, chat_id: int, message_id: int, screen: Screen) -> bool:
         """Sends this screen and then takes the message away, in this order: better both than neither.
 
         Returns whether it is away; Telegram keeps what is older than two days.
         """
-        self.send(chat_id, screen)
+        if self.send(chat_id, screen) is None:
+            return False
         try:
-            self._patiently(self._bot.delete_message, chat_id, message_id)
+            self._bot.delete_message(chat_id, message_id)
         except ApiTelegramException as error:
             log.info("a message stays: %s", faults.describe(error))
             return False
         return True
 
-    def _picture(self, chat_id: int, screen: Screen, text: str) -> bool:
-        """The QR code and what belongs below it. False when there is no picture to be had: the text has to do."""
+    def answer(self, query_id: str, toast: str | None = None, *, chat_id: int | None = None) -> None:
+        """Ends the waiting of a pressed button in a chat, with a word or without one."""
+        try:
+            self._bot.answer_callback_query(query_id, toast[:LONGEST_TOAST] if toast else None)
+        except ApiTelegramException as error:
+            if error.error_code == 429 and chat_id is not None:
+                self._mute(chat_id, error)
+            elif error.error_code not in (400, 429):
+                raise
+            # Too old: the press came while we were away. What it asked for is done all the same.
+            log.info("a press stays without an answer: %s", faults.describe(error))
+
+    def muted(self, chat_id: int) -> bool:
+        """Whether what is said to this chat now is not heard yet."""
+        return self._mutes.left(chat_id) > 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to be said later."""
+        return self._mutes.owing
+
+    def tend(self) -> None:
+        """Between two updates: keeps the pause that Telegram wants of all of us, and says what is owed. Raises Stopped."""
+        pause = self._mutes.storm()
+        if pause is not None:
+            log.warning("Telegram wants a pause of %.1f s", pause)
+            _hold_notices(pause)
+            self._stop.pause(pause)
+        for _ in range(MOST_AT_ONCE):
+            due = self._mutes.due()
+            if due is None:
+                break
+            try:
+                self._say(*due, again=False)
+            except Exception as error:  # whatever a network can come up with; the person presses again
+                log.warning("a late answer is dropped: %s", faults.describe(error))
+                break  # the others' time may be better spent a little later
+
+    def _say(self, chat_id: int, say: Callable[[], int | None], *, again: bool = True) -> int | None:
+        """Says it, or, if the chat is mute, (`again`) later. None when it was not said."""
+        if not self.muted(chat_id):
+            try:
+                return say()
+            except ApiTelegramException as error:
+                if error.error_code == 403:
+                    _lost(chat_id)
+                    return None
+                if error.error_code != 429:
+                    raise
+                self._mute(chat_id, error)
+        if again:
+            self._mutes.owe(chat_id, say)
+        return None
+
+    def _mute(self, chat_id: int, error: ApiTelegramException) -> None:
+        log.warning("Telegram wants a chat left alone for %.1f s", faults.retry_after(error))
+        self._mutes.add(chat_id, faults.retry_after(error))
+
+    def _send(self, chat_id: int, screen: Screen) -> int | None:
+        if screen.qr is not None:
+            pictured = self._picture(chat_id, screen, screen.qr)
+            if pictured is not None:
+                if measure.units(screen.text) <= measure.LONGEST_CAPTION:
+                    return pictured
+                text = Screen(screen.text, screen.rows)  # a thing of its own: the picture need not come twice
+                self._say(chat_id, lambda: self._send(chat_id, text))
+                return pictured
+        return _id(self._bot.send_message(chat_id, screen.text, **_looks(screen)))
+
+    def _edit(self, chat_id: int, message_id: int, screen: Screen) -> int | None:
+        try:
+            self._bot.edit_message_text(screen.text, chat_id=chat_id, message_id=message_id, **_looks(screen))
+        except ApiTelegramException as error:
+            if _gone(error):
+                return self._send(chat_id, screen)
+            if "no text in the message" in error.description:
+                self.replace(chat_id, message_id, screen)
+                return None
+            if "message is not modified" not in error.description:
+                raise
+        return message_id
+
+    def _picture(self, chat_id: int, screen: Screen, text: str) -> int | None:
+        """The QR code and what belongs below it. None when there is no picture to be had: the text has to do."""
         fits = measure.units(screen.text) <= measure.LONGEST_CAPTION
         below = {"caption": screen.text, "reply_markup": InlineKeyboardMarkup(screen.rows)}
         try:
             picture = ("key.png", qr.png(text))
-            self._patiently(self._bot.send_photo, chat_id, picture, **below if fits else {"caption": screen.caption})
+            return _id(self._bot.send_photo(chat_id, picture, **below if fits else {"caption": screen.caption}))
         except Invalid:
             log.warning("a text is too long for a QR code")
-            return False
         except ApiTelegramException as error:
             if error.error_code != 400:
                 raise
             log.error("Telegram refuses a picture: %s", faults.describe(error))  # noqa: TRY400
-            return False
-        return fits
-
-    def answer(self, query_id: str, toast: str | None = None) -> None:
-        """Ends the waiting of a pressed button, with a word or without one."""
-        try:
-            self._patiently(self._bot.answer_callback_query, query_id, toast[:LONGEST_TOAST] if toast else None)
-        except ApiTelegramException as error:
-            if error.error_code != 400:
-                raise
-            # Too old: the press came while we were away. What it asked for is done all the same.
-            log.info("a press came too late for an answer")
-
-    def _patiently(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Calls, and keeps the pause that Telegram asks for when we are too fast. Raises Stopped during such a pause."""
-        while True:
-            try:
-                call(*args, **kwargs)
-            except ApiTelegramException as error:
-                if error.error_code != 429 or faults.retry_after(error) > LONGEST_WAIT_SECONDS:
-                    raise
-                log.warning("Telegram wants a pause of %.1f s", faults.retry_after(error))
-                self._stop.pause(faults.retry_after(error))
-            else:
-                return
+        return None
 
 
 def _looks(screen: Screen) -> dict[str, Any]:
@@ -128,6 +179,22 @@ def _looks(screen: Screen) -> dict[str, Any]:
         "reply_markup": InlineKeyboardMarkup(screen.rows),
         "link_preview_options": LinkPreviewOptions(is_disabled=True),
     }
+
+
+def _id(message: Any) -> int | None:
+    """The id of what was sent; an answer of another shape still means that it was."""
+    return getattr(message, "message_id", None)
+
+
+def _hold_notices(seconds: float) -> None:
+    """The sender of notices speaks with our token: while it is between two turns, its lease is ours for the pause.
+
+    One that is sending now hears of the pause from Telegram itself.
+    """
+    try:
+        leases.take(delivery.LEASE, "the bot", timedelta(seconds=seconds))
+    except SQLAlchemyError as error:
+        log.error("no database: %s", faults.describe(error))  # noqa: TRY400
 
 
 def _lost(chat_id: int) -> None:

@@ -6,6 +6,11 @@ between allow.
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -15,6 +20,21 @@ from krotray_core.deadlines import Session
 
 PAUSE_SECONDS = 15.0  # between two packets; longer than the long poll
 ANSWER_SECONDS = 30.0
+SHORTEST_SECONDS = (
+    1  # what a call gets whose time is over: the one before it may have been slow, and this one need not be
+)
+
+_ends: ContextVar[float | None] = ContextVar("when the calls of now have to be done", default=None)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Calls made inside share that much time; the last one may take a second more."""
+    token = _ends.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _ends.reset(token)
 
 
 def send(
@@ -27,9 +47,15 @@ def send(
     **_: Any,
 ) -> requests.Response:
     """One call, as the library's CUSTOM_REQUEST_SENDER. Raises requests.RequestException, whose text may hold the token."""
-    return _session().post(url, data=params, files=files, timeout=timeout, allow_redirects=False)
+    ends = _ends.get()
+    if ends is None:
+        session = _session(PAUSE_SECONDS, ANSWER_SECONDS)
+    else:
+        left = max(math.ceil(ends - time.monotonic()), SHORTEST_SECONDS)  # whole seconds: a session for each
+        session, timeout = _session(left, left), (min(timeout[0], left), left)
+    return session.post(url, data=params, files=files, timeout=timeout, allow_redirects=False)
 
 
 @cache
-def _session() -> Session:
-    return Session(pause_seconds=PAUSE_SECONDS, answer_seconds=ANSWER_SECONDS)
+def _session(pause_seconds: float, answer_seconds: float) -> Session:
+    return Session(pause_seconds=pause_seconds, answer_seconds=answer_seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,6 +35,7 @@ class Visit:
     chat_id: int
     event: str
     text: str = ""
+    message_id: int | None = None  # of the message under whose button they pressed
     _known: list[User | SQLAlchemyError] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
@@ -44,10 +46,12 @@ class Visit:
     @classmethod
     def of_press(cls, call: CallbackQuery) -> Visit:
         """They pressed a button of ours."""
-        return cls._of(call.from_user, call.message.chat.id, f"q{call.id}")
+        return cls._of(call.from_user, call.message.chat.id, f"q{call.id}", message_id=call.message.message_id)
 
     @classmethod
-    def _of(cls, account: Account, chat_id: int, event: str, text: str | None = None) -> Visit:
+    def _of(
+        cls, account: Account, chat_id: int, event: str, text: str | None = None, *, message_id: int | None = None
+    ) -> Visit:
         person = Person(
             account.id,
             measure.storable(account.username, LONGEST_FIELD),
@@ -55,7 +59,7 @@ class Visit:
             measure.storable(account.language_code, LONGEST_FIELD),
         )
         said = measure.storable(text, measure.LONGEST_TEXT) or ""
-        return cls(person, languages.of(account.language_code), chat_id, event, said)
+        return cls(person, languages.of(account.language_code), chat_id, event, said, message_id)
 
     def user(self) -> User:
         """Their row, made or brought up to date; once a visit, and once is enough to wait for a database that is away."""
@@ -85,7 +89,11 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to do about a press: a new face for the message, a word over it, or both."""
+    """What to do about a press: a new face for the message, a word over it, or both.
+
+    `shown` is told the id of the message that has got the new face, where that is known.
+    """
 
     screen: Screen | None = None
     toast: str | None = None
+    shown: Callable[[int], None] | None = None

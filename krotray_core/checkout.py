@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +24,14 @@ MOST_OPEN = 5
 STILL_PAYABLE = timedelta(minutes=45)
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A payment in our books; `new` while nobody can have asked YooKassa for it yet."""
+
+    payment: Payment
+    new: bool
+
+
 def start(user_id: int, plan_code: str, method: str, email: str | None = None) -> Payment:
     """A payment of this user that can be paid at its `confirmation_url`: a new one, or one that was opened minutes ago.
 
@@ -30,16 +39,34 @@ def start(user_id: int, plan_code: str, method: str, email: str | None = None) -
     EmailRequired, EmailInvalid, TooManyOpenPayments; GatewayError when YooKassa refuses; GatewayUnavailable when it is away. In
     the last case the payment stays: asking again, or the sweep, repeats the request with the same key.
     """
+    return make(note(user_id, plan_code, method, email))
+
+
+def note(user_id: int, plan_code: str, method: str, email: str | None = None) -> Noted:
+    """The first half of `start`, without YooKassa: the payment to go on with is in our books. Whoever falls over after it loses
+    nothing: asking again gives the same one, and the sweep has it made.
+
+    Raises UnknownPlan, UnknownMethod, EmailRequired, EmailInvalid, TooManyOpenPayments.
+    """
     plan = plans.find(plan_code)
     plans.check_method(method)
     with ledger.acting("user"):
-        payment, new = _open(user_id, plan, method, email)
-        if payment.confirmation_url:
-            return payment
+        return _open(user_id, plan, method, email)
+
+
+def make(noted: Noted) -> Payment:
+    """The second half: YooKassa is asked for it, unless it has been. May be called twice and at once.
+
+    Raises GatewayError when YooKassa refuses; GatewayUnavailable when it is away, which may take `yookassa`'s deadlines.
+    """
+    payment = noted.payment
+    if payment.confirmation_url:
+        return payment
+    with ledger.acting("user"):
         try:
             made = billing.create(payment).payment
         except GatewayDenied:  # nothing was made now; but an earlier request of the same payment may have been heard
-            if new:
+            if noted.new:
                 billing.cancel(payment.id, "not_created")
             raise
     if made.status == "canceled":
@@ -47,8 +74,7 @@ def start(user_id: int, plan_code: str, method: str, email: str | None = None) -
     return made
 
 
-def _open(user_id: int, plan: Plan, method: str, email: str | None) -> tuple[Payment, bool]:
-    """The payment to go on with, and whether it is new."""
+def _open(user_id: int, plan: Plan, method: str, email: str | None) -> Noted:
     now = clock.now()
     with transaction() as session:
         # Two requests of one person wait for each other here.
@@ -57,11 +83,11 @@ def _open(user_id: int, plan: Plan, method: str, email: str | None) -> tuple[Pay
         payment = _new(user_id, plan, method, address)
         same = _reusable(session, payment)
         if same:
-            return same, False
+            return Noted(same, new=False)
         session.add(payment)
         payment.created_at, payment.next_check_at = now, now + asking.CREATION_GRACE
         ledger.payment(session, payment, "created", now, note=f"{plan.code}, {method}")
-    return payment, True
+    return Noted(payment, new=True)
 
 
 def _receipt_email(user: User, email: str | None) -> str | None:

@@ -47,8 +47,10 @@ class Person:
         return self.last()
 
     def press(self, button: str, message: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Presses a button, under the bot's last message if no other is given."""
-        body = {"user_id": self.id, "message_id": (message or self.last())["message_id"], "button": button}
+        """Presses a button: under the latest message that has it, if no other one is given. A notice may come at any moment."""
+        if message is None:
+            message = next((heard for heard in reversed(self.heard()) if button in labels(heard)), self.last())
+        body = {"user_id": self.id, "message_id": message["message_id"], "button": button}
         answer = requests.post(f"{self._url}/press", json=body, timeout=10)
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -249,7 +251,16 @@ class BotWorld:
         admin.write(f"/grant {person.id} {days}")
         admin.hears(f"{person.id})?")
         admin.press("Да")
+        self.settles(person)
+
+    def settles(self, person: Person) -> None:
+        """Waits until Xray holds the key, and this person has been told of it (at night: will be, in the morning)."""
         wait_until(lambda: self.confirmed_seats(person), seconds=20, what="the key in Xray")
+        waits = (
+            "SELECT id FROM notices WHERE telegram_id = %s AND sent_at IS NULL AND given_up_at IS NULL"
+            " AND next_try_at <= clock_timestamp()"
+        )
+        wait_until(lambda: not self.ask(waits, person.id), seconds=20, what="what there is to tell")
 
     def days(self, person: Person) -> list[tuple[int, str]]:
         """The presents that this person got: days, and from whom."""

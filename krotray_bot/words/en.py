@@ -49,6 +49,10 @@ EN = Words(
         "<b>{months}, {price}</b> · {method}\n\n"
         "Press “Pay”, then come back here and press “Check the payment”: the key will appear right here."
     ),
+    making_bill=(
+        "One moment, your bill is being made. The “Pay” button will appear right here; no money was taken yet.\n\n"
+        "If it is not here in half a minute, press “Try again”: there will be no second bill."
+    ),
     paid="The payment went through, thank you.\n\n",
     part_returned="Of this payment {price} went back to you.\n\n",
     preparing="Your key is being made, usually within seconds. Press “Refresh”; you may close the chat, the key will wait.",
@@ -124,5 +128,7 @@ EN = Words(
     away="The service is away for a moment. If you have paid, the payment is safe. Try again in a minute.",
     no_payment="You have no such payment, and no money was taken for it. Please choose a plan again.",
     broken="Something broke on our side, and we can see it. If you have paid, the payment is safe. Please try again.",
+    too_fast="That was a lot of presses at once. If you have paid, the payment is safe. Try again in a few seconds.",
+    muted="Telegram asks us to slow down: the answer will be late. Your payment is safe. No answer? Press again in a minute.",
     office=office.EN,
 )

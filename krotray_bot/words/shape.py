@@ -56,6 +56,7 @@ class Words:
     saving: str
     choose_method: str
     to_pay: str
+    making_bill: str
     paid: str
     part_returned: str
     preparing: str
@@ -113,5 +114,7 @@ class Words:
     away: str
     no_payment: str
     broken: str
+    too_fast: str
+    muted: str
 
     office: OfficeWords

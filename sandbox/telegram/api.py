@@ -47,8 +47,9 @@ def _result(token: str, method: str) -> Any:
     name = next((known for known in METHODS if known.lower() == method.lower()), None)
     if name is None:
         raise ApiError(404, "Not Found: method not found")
-    telegram.mischief.meet(name)
-    return METHODS[name](telegram, Parameters.of(request))
+    given = Parameters.of(request)
+    telegram.mischief.meet(name, given.text("chat_id"))
+    return METHODS[name](telegram, given)
 
 
 def _telegram(token: str) -> Telegram:

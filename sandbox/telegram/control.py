@@ -40,6 +40,7 @@ def control_blueprint() -> Blueprint:
         ("/expire-presses", expire_presses, "POST"),
         ("/trouble", trouble, "POST"),
         ("/release", release, "POST"),
+        ("/chat-limit", chat_limit, "POST"),
         ("/webhook", webhook, "POST"),
     ):
         blueprint.add_url_rule(rule, view_func=view, methods=[method])
@@ -156,8 +157,8 @@ def bot() -> Response:
 
 
 def trouble() -> Response:
-    """`{method, times?, hold?, error_code?, description?, retry_after?}`: what the next calls of a method run into."""
-    body = body_of("method", "times", "hold", "error_code", "description", "retry_after")
+    """`{method, times?, hold?, error_code?, description?, retry_after?, chat_id?}`: what the next calls of a method run into."""
+    body = body_of("method", "times", "hold", "error_code", "description", "retry_after", "chat_id")
     try:
         telegram_here().mischief.order(Trouble(**body))
     except TypeError:
@@ -166,8 +167,15 @@ def trouble() -> Response:
 
 
 def release() -> Response:
-    """Ends all trouble: held calls go on, ordered ones are forgotten."""
+    """Ends all trouble: held calls go on, ordered ones are forgotten, chats take as much as they are sent."""
     telegram_here().mischief.release()
+    telegram_here().flood.limit_chats(0)
+    return jsonify(ok=True)
+
+
+def chat_limit() -> Response:
+    """`{burst}`: each chat takes one message or edit a second, after that many at once; beyond it: 429. Until a release."""
+    telegram_here().flood.limit_chats(whole(body_of("burst"), "burst"))
     return jsonify(ok=True)
 
 

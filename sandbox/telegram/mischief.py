@@ -14,7 +14,10 @@ LONGEST_HOLD_SECONDS = 60.0
 
 @dataclass
 class Trouble:
-    """What happens to the next `times` calls of a method: held until a release, then refused if there is an `error_code`."""
+    """What happens to the next `times` calls of a method: held until a release, then refused if there is an `error_code`.
+
+    With a `chat_id` it concerns what goes to that chat alone.
+    """
 
     method: str
     times: int = 1
@@ -22,6 +25,7 @@ class Trouble:
     error_code: int | None = None
     description: str = "Internal Server Error"
     retry_after: int | None = None
+    chat_id: int | None = None
 
 
 class Mischief:
@@ -50,11 +54,13 @@ class Mischief:
         with self._changed:
             return dict(self._calls)
 
-    def meet(self, method: str) -> None:
-        """A call has come. Raises ApiError where trouble is ordered for it."""
+    def meet(self, method: str, chat_id: str | None = None) -> None:
+        """A call has come, for a chat if it names one. Raises ApiError where trouble is ordered for it."""
         with self._changed:
             self._calls[method] += 1
-            trouble = next((t for t in self._troubles if t.method == method), None)
+            trouble = next(
+                (t for t in self._troubles if t.method == method and t.chat_id in (None, _whole(chat_id))), None
+            )
             if trouble is not None:
                 trouble.times -= 1
                 if trouble.times <= 0:
@@ -68,3 +74,10 @@ class Mischief:
                     self._changed.wait(left)
         if trouble.error_code is not None:
             raise ApiError(trouble.error_code, trouble.description, retry_after=trouble.retry_after)
+
+
+def _whole(text: str | None) -> int | None:
+    try:
+        return int(text or "")
+    except ValueError:
+        return None

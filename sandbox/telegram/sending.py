@@ -150,7 +150,7 @@ def _keyboard(given: Parameters) -> list[list[dict[str, Any]]]:
 
 def _said(telegram: Telegram, chat: Chat, given: Parameters, **what: Any) -> dict[str, Any]:
     keyboard = _keyboard(given)
-    telegram.flood.meet()
+    telegram.flood.meet(chat.person.id)
     return telegram.message_wire(chat, telegram.chats.say(chat, by_bot=True, keyboard=keyboard, **what))
 
 
@@ -171,6 +171,7 @@ def _edited(telegram: Telegram, chat: Chat, message: Message, **changes: Any) ->
             "message is not modified: specified new message content and reply markup are exactly the same "
             "as a current content and reply markup of the message"
         )
+    telegram.flood.meet_edit(chat.person.id)
     for name, value in changes.items():
         setattr(message, name, value)
     message.edit_date = int(time.time())

@@ -145,7 +145,7 @@ class TestANewKey:
                 assert owner.toast(pressed) == "Ключ меняли слишком часто. Прежний работает, попробуйте позже."
             else:
                 owner.hears("Ключ заменён")
-                wait_until(lambda: bot_world.confirmed_seats(owner), seconds=20, what="the new key in Xray")
+                bot_world.settles(owner)
         assert len(bot_world.rotations(owner)) == 1
 
     def test_without_a_key_there_is_nothing_to_replace(self, talking: BotWorld) -> None:

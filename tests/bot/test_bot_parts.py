@@ -101,10 +101,12 @@ class TestWords:
 
     @pytest.mark.parametrize("language", [words.RU, words.EN], ids=["ru", "en"])
     def test_faults_speak_of_the_money_calmly(self, language: words.Words) -> None:
-        for field in ("gateway_away", "gateway_refused", "away_buying", "away", "no_payment", "broken", "canceled"):
+        fields = ("gateway_away", "gateway_refused", "away_buying", "away", "no_payment", "broken", "canceled")
+        for field in (*fields, "too_fast", "muted"):
             text = getattr(language, field)
             assert re.search(r"деньги|оплата|money|payment", text.lower())
             assert "!" not in text
             assert len(text) <= 200  # it may have to fit over a button
+        assert language.again in language.making_bill, "it names the button that helps when nothing comes"
         assert set(language.methods) == {"sbp", "card"}
         assert len(language.commands) == len(words.COMMANDS)

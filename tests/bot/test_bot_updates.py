@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
+import requests
+from limits import parse
 from telebot import TeleBot, apihelper
 from telebot.apihelper import ApiTelegramException
 
-from krotray_bot import presence, transport
+from krotray_bot import pace, polling, presence
 from krotray_bot.desk import Desk
 from krotray_bot.office import Office
-from krotray_bot.polling import LONGEST_PAUSE_SECONDS, TRIES, Failures, Poller
+from krotray_bot.polling import BUDGET_SECONDS, LONGEST_PAUSE_SECONDS, TRIES, Failures, Poller
 from krotray_bot.stop import Stop, Stopped
 from krotray_bot.talk import Screen, Talk
 from krotray_core import users
@@ -48,9 +48,14 @@ class Silent(Talk):
         self.show(chat_id, message_id, screen)
         return True
 
-    def answer(self, query_id: str, toast: str | None = None) -> None:
+    def answer(self, query_id: str, toast: str | None = None, *, chat_id: int | None = None) -> None:
         """The end of a press."""
-        self.said.append(f"{query_id}: {toast}")
+        self.said.append(f"{query_id}: {toast} {chat_id}")
+
+    def muted(self, chat_id: int) -> bool:
+        """Nobody."""
+        assert chat_id
+        return False
 
 
 class Patient(Stop):
@@ -165,7 +170,8 @@ def wired(talk: Talk) -> tuple[TeleBot, Failures]:
 
 
 @pytest.mark.usefixtures("fresh")
-def test_whatever_comes_the_next_one_is_answered(run: Run, stop: Patient) -> None:
+def test_whatever_comes_the_next_one_is_answered(run: Run, stop: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "SERVED", parse("1000 per second"))
     talk = Silent()
     held: list[Any] = []
     for number, strange in enumerate(STRANGE, 1):
@@ -199,8 +205,10 @@ def test_blocking_and_coming_back_reach_the_table(run: Run, fresh: World) -> Non
     assert users.find(ANNA["id"]).unreachable_since is None
 
 
-@pytest.mark.parametrize(("asked", "kept"), [(30, 30), (3600, LONGEST_PAUSE_SECONDS)])
-def test_a_long_pause_is_kept_and_the_update_comes_again(run: Run, stop: Patient, asked: int, kept: float) -> None:
+@pytest.mark.parametrize("asked", [1, 30, 3600])
+def test_an_update_that_fails_is_tried_again_without_pauses_that_others_would_feel(
+    run: Run, stop: Patient, asked: int
+) -> None:
     tries: list[int] = []
     failures = Failures()
     bot = TeleBot("7:token", threaded=False, exception_handler=failures)
@@ -213,49 +221,61 @@ def test_a_long_pause_is_kept_and_the_update_comes_again(run: Run, stop: Patient
     bot.register_message_handler(answer)
     run(bot, failures, [{"update_id": 1, "message": message()}, {"update_id": 2, "message": message(message_id=6)}])
     assert tries == [5, 5, 5, 6]
-    assert stop.pauses == [kept, kept]
+    assert stop.pauses == [min(asked, LONGEST_PAUSE_SECONDS)] * 2
 
 
-def test_an_answer_that_telegram_never_takes_holds_nobody_up_for_ever(run: Run) -> None:
-    tries: list[int] = []
+@pytest.mark.parametrize(("others", "tried"), [(True, 1), (False, TRIES)])
+def test_an_update_that_has_had_its_time_is_given_up_when_others_wait(
+    run: Run, monkeypatch: pytest.MonkeyPatch, others: bool, tried: int
+) -> None:
+    tries, moment = list[int](), [0.0]
+    monkeypatch.setattr(polling.time, "monotonic", lambda: moment[0])
     failures = Failures()
     bot = TeleBot("7:token", threaded=False, exception_handler=failures)
 
     def answer(one: Any) -> None:
         tries.append(one.message_id)
         if one.message_id == 5:
-            raise too_many(1)
+            moment[0] += BUDGET_SECONDS
+            raise requests.ConnectionError
 
     bot.register_message_handler(answer)
-    run(bot, failures, [{"update_id": 1, "message": message()}, {"update_id": 2, "message": message(message_id=6)}])
-    assert tries == [5] * TRIES + [6]
+    behind = [{"update_id": 2, "message": message(message_id=6)}] if others else []
+    run(bot, failures, [{"update_id": 1, "message": message()}, *behind])
+    assert tries == [5] * tried + [6] * others
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("update", [{"message": message()}, {"callback_query": press()}], ids=["words", "press"])
+def test_a_chat_that_telegram_wants_left_alone_holds_nobody_up(
+    run: Run, stop: Patient, monkeypatch: pytest.MonkeyPatch, update: dict[str, Any]
+) -> None:
+    """Our own words and handlers against a Telegram that answers Anna with 429, again and again."""
+    called: list[tuple[str, int]] = []
+
+    def send(_method: str, url: str, *, params: dict[str, Any], **_: object) -> requests.Response:
+        chat_id = int(params.get("chat_id", 0))
+        called.append((url.rpartition("/")[2], chat_id))
+        answer = requests.Response()
+        answer.status_code = 429
+        refused = {"ok": False, "error_code": 429, "description": "Too Many", "parameters": {"retry_after": 30}}
+        good = {"ok": True, "result": message(chat=CHAT | {"id": 8})}
+        answer._content = json.dumps(refused if chat_id == CHAT["id"] else good).encode()
+        return answer
+
+    monkeypatch.setattr(apihelper, "CUSTOM_REQUEST_SENDER", send)
+    monkeypatch.setattr(apihelper, "API_URL", "http://telegram.invalid/bot{0}/{1}")
+    talk = Talk(TeleBot("7:token", threaded=False), stop)
+    bot, failures = wired(talk)
+    boris = message(chat=CHAT | {"id": 8}, **{"from": ANNA | {"id": 8}})
+    run(bot, failures, [*({"update_id": n} | update for n in range(1, 9)), {"update_id": 9, "message": boris}])
+    spoken = [chat_id for method, chat_id in called if method in ("sendMessage", "editMessageText")]
+    assert spoken == [CHAT["id"], 8], "she is mute after the first one"
+    assert stop.pauses == []
+    assert talk.waits, "and hears it when that is over"
 
 
 def too_many(seconds: int) -> ApiTelegramException:
     """Telegram's 429."""
     answer = {"error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": seconds}}
     return ApiTelegramException("sendMessage", None, answer)
-
-
-def test_parameters_travel_in_the_body() -> None:
-    seen: list[tuple[str, dict[str, list[str]]]] = []
-
-    class Telegram(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            seen.append((self.path, parse_qs(body)))
-            self.send_response(302)
-            self.send_header("Location", "/elsewhere")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Telegram)
-    thread = Thread(target=server.handle_request, daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}/bot7:token/sendMessage"
-    answer = transport.send("get", url, params={"chat_id": 7, "text": "ж" * 4096}, timeout=(3, 3), proxies=None)
-    thread.join(5)
-    server.server_close()
-    assert (answer.status_code, seen) == (302, [("/bot7:token/sendMessage", {"chat_id": ["7"], "text": ["ж" * 4096]})])

@@ -7,7 +7,7 @@ import io
 import pytest
 import requests
 import segno
-from sandbox_telegram_kit import ANNA, EMMA, TOKEN, Phone, poll, refused
+from sandbox_telegram_kit import ANNA, EMMA, OLEG, TOKEN, Phone, poll, refused
 from telebot import TeleBot
 from telebot.types import InlineKeyboardButton, InlineKeyboardMarkup, InputMediaPhoto
 
@@ -147,6 +147,29 @@ class TestFlood:
         assert late[0]["parameters"] == {"retry_after": 1}
         assert late[0]["description"] == "Too Many Requests: retry after 1"
         assert len(phone.get(f"/chat/{ANNA}")["messages"]) == 1 + 32 - len(late)
+
+    def test_a_chat_has_a_limit_of_its_own_where_that_is_switched_on(self, phone: Phone) -> None:
+        for user_id in (ANNA, OLEG):
+            phone.write(user_id=user_id)
+        phone.post("/chat-limit", burst=3)
+        answers = [phone.call("sendMessage", chat_id=ANNA, text=str(number)) for number in range(3)]
+        assert all(answer["ok"] for answer in answers)
+        late = phone.call("sendMessage", chat_id=ANNA, text="x")
+        assert (late["error_code"], late["parameters"]) == (429, {"retry_after": 1})
+        edited = {"chat_id": ANNA, "message_id": answers[0]["result"]["message_id"], "text": "y"}
+        assert phone.call("editMessageText", **edited)["error_code"] == 429
+        assert phone.call("sendMessage", chat_id=OLEG, text="x")["ok"], "nobody else is concerned"
+        phone.post("/release")
+        assert phone.call("editMessageText", **edited)["ok"]
+
+    def test_trouble_may_concern_one_chat(self, phone: Phone) -> None:
+        for user_id in (ANNA, OLEG):
+            phone.write(user_id=user_id)
+        phone.post("/trouble", method="sendMessage", chat_id=ANNA, times=2, error_code=429, retry_after=30)
+        assert phone.call("sendMessage", chat_id=ANNA, text="x")["parameters"] == {"retry_after": 30}
+        assert phone.call("sendMessage", chat_id=OLEG, text="x")["ok"]
+        assert not phone.call("sendMessage", chat_id=ANNA, text="x")["ok"]
+        assert phone.call("sendMessage", chat_id=ANNA, text="x")["ok"]
 
 
 class TestBlocking:
