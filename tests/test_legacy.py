@@ -155,7 +155,7 @@ def test_what_the_old_service_has_sold_since_is_added(old: Old, fresh: World) ->
     )
     take_over(old.url)
     later = naive(clock.now() + 50 * DAY)
-    old.run(f"UPDATE subscriptions SET expires_at = '{later}' WHERE id IN ({renewed['id']}, {gone['id']})")
+    old.change("subscriptions", [renewed, gone], expires_at=later)
     old.run("UPDATE subscriptions SET status = 'active'")
     old.run("UPDATE payments SET status = 'completed'")
     new = old.person(server_id=1)
@@ -179,7 +179,7 @@ def test_a_key_changed_there_is_changed_here(file: Old, fresh: World) -> None:
     file.add("servers", [server_row(fresh.nodes[0])])
     row, key = file.person(server_id=1), uuid.uuid4()
     take_over(file.url)
-    file.run(f"UPDATE subscriptions SET uuid = '{key}'")
+    file.change("subscriptions", [row], uuid=str(key))
     assert take_over(file.url).counts["subscriptions"]["changed"] == 1
     _, subscription, seat = by_telegram(row["telegram_id"])
     assert subscription
