@@ -246,12 +246,17 @@ class BotWorld:
             c.execute(statement, values)
 
     def give(self, person: Person, days: int = 30) -> None:
-        """A present from the admin; returns when Xray holds the key."""
+        """A present from the admin; returns when Xray holds the key. What the person is told of it is swept out of the chat."""
+        heard = {message["message_id"] for message in person.heard()}
         admin = self.admin()
         admin.write(f"/grant {person.id} {days}")
         admin.hears(f"{person.id})?")
         admin.press("Да")
         self.settles(person)
+        for message in person.heard():
+            if message["message_id"] not in heard:
+                told = {"chat_id": person.id, "message_id": message["message_id"]}
+                requests.post(f"{self.telegram_url}/bot{self.world.bot_token}/deleteMessage", json=told, timeout=10)
 
     def settles(self, person: Person) -> None:
         """Waits until Xray holds the key, and this person has been told of it (at night: will be, in the morning)."""
