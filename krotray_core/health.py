@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, ScalarSelect, false, func, select, text, t
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from krotray_core import cutoff, links, provisioning
+from krotray_core import counts, cutoff, links, provisioning
 from krotray_core.db import transaction
 from krotray_core.errors import XrayError, XrayServiceMissing, XrayUnavailable
 from krotray_core.models import Seat, Server
@@ -234,6 +234,9 @@ def audit(server_id: int) -> Audit:
         strays = [email for email, outcome in zip(strays, outcomes, strict=True) if outcome is None]
     found = Audit(sorted(missing), sorted(wrong), sorted(undead + strays))
     if not found.clean:
+        with transaction() as session:
+            for kind in ("missing", "wrong_key", "left_over"):
+                counts.add(session, f"drift:{kind}", len(getattr(found, kind)))
         log.warning(
             "audit of %s: %d missing, %d with another key, %d left over",
             *(server.name, len(found.missing), len(found.wrong_key), len(found.left_over)),

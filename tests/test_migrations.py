@@ -34,6 +34,7 @@ TABLES = {
     "marks",
     "broadcasts",
     "bot_accounts",
+    "counters",
 }
 
 # What PostgreSQL itself says about everything in a schema, in words that can be compared.
