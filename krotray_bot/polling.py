@@ -15,6 +15,7 @@ from telebot.apihelper import ApiTelegramException
 from krotray_bot import faults
 from krotray_bot.pauses import Pauses
 from krotray_bot.stop import Stop, Stopped
+from krotray_core import tracing
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,9 @@ class Poller:
             while True:
                 for raw in self._fetch():
                     self._stop.check()
-                    if not self._handle(raw):
+                    with tracing.following(f"update-{_id(raw)}"):
+                        handled = self._handle(raw)
+                    if not handled:
                         break
         except Stopped:
             self._confirm()

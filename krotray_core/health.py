@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -54,7 +55,7 @@ def watch(wants_converge: Callable[[int], object] = lambda _server_id: None) -> 
     if not servers:
         return seen
     with ThreadPoolExecutor(min(AT_ONCE, len(servers)), thread_name_prefix="watch") as pool:
-        asked = {pool.submit(_ask, server): server for server in servers}
+        asked = {pool.submit(copy_context().run, _ask, server): server for server in servers}
         for answer in as_completed(asked):
             server = asked[answer]
             try:
