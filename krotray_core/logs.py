@@ -129,6 +129,7 @@ def configure() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Json(process_name()) if as_json else Text())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(True)  # Python's own would be lines of another form
     # Each of these would say at INFO what nobody needs to read, or name addresses with secrets in them.
     for name in ("urllib3", "alembic", "TeleBot", "celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -235,6 +235,7 @@ class TestTexts:
             "taken": NUMBER,
             "room": NUMBER,
             "people": NUMBER,
+            "seconds": NUMBER,
             "servers": ANY,
             "days_left": NUMBER,
             "waits": st.booleans(),
