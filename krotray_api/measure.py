@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 
 from flask import Flask, Response, g, request
-from prometheus_client import CollectorRegistry, Counter, Histogram, multiprocess, values
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, multiprocess, values
 
 from krotray_api import addresses
 from krotray_core import settings, tracing
@@ -103,6 +103,7 @@ class _Figures:
     def __init__(self) -> None:
         if "SERVER_SOFTWARE" in os.environ and "gunicorn" in os.environ["SERVER_SOFTWARE"]:
             _share()
+        disable_created_metrics()  # as many series again, that nobody looks at
         self.registry = CollectorRegistry(auto_describe=False)
         self.requests = Counter(
             "krotray_http_requests_total",
