@@ -81,7 +81,8 @@ def _sweep(parent: Path) -> None:
     """Takes away what masters have left behind that were killed."""
     for folder in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):  # somebody else's
-            if (folder / MASTER).exists() and (lock := _lock(folder / MASTER)) is not None:
+            ours = folder.lstat().st_uid == os.getuid() and (folder / MASTER).exists()
+            if ours and (lock := _lock(folder / MASTER)) is not None:
                 shutil.rmtree(folder, ignore_errors=True)
                 os.close(lock)
 
@@ -124,9 +125,10 @@ _figures = _Figures()
 
 
 def registry() -> CollectorRegistry:
-    """What was counted, in all processes together."""
+    """What was counted, in all processes together. Raises OSError and others when the folder cannot be read."""
     if _folder is None:
         return _figures.registry
+    _folder.mkdir(0o700, exist_ok=True)
     made = CollectorRegistry(auto_describe=False)
     multiprocess.MultiProcessCollector(made, path=str(_folder))
     return made
@@ -152,8 +154,14 @@ def _end(response: Response) -> Response:
     method = request.method if request.method in METHODS else "other"
     # The template, not the path: that holds tokens, and whatever strangers try.
     route = request.url_rule.rule if request.url_rule else "unknown"
-    _figures.requests.labels(method, route, str(response.status_code)).inc()
-    _figures.seconds.labels(method, route).observe(seconds)
+    try:
+        _figures.requests.labels(method, route, str(response.status_code)).inc()
+        _figures.seconds.labels(method, route).observe(seconds)
+    except Exception as error:  # somebody has tidied up /tmp, the disk is full: nobody's answer may depend on that
+        log.warning("a request was not counted: %s", type(error).__name__)
+        if _folder is not None:
+            with suppress(OSError):
+                _folder.mkdir(0o700, exist_ok=True)
     response.headers[tracing.HEADER] = tracing.current() or ""
     level = logging.DEBUG if route in QUIET and response.status_code < 500 else logging.INFO
     shown = {"method": method, "route": route, "status": response.status_code, "ms": round(seconds * 1000, 1)}

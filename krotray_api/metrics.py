@@ -34,7 +34,7 @@ def metrics() -> Response:
         abort(403, "only from this machine, or with METRICS_TOKEN")
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_State())
-    return Response(generate_latest(registry) + generate_latest(measure.registry()), content_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
 def _may_see() -> bool:
@@ -143,6 +143,7 @@ PARTS: dict[str, Callable[[], Iterable[Metric]]] = {
     "notices": _pile("krotray_notices_waiting", "Notices that should have gone out", figures.notices_due),
     "processes": _processes,
     "queues": _queues,
+    "requests": lambda: measure.registry().collect(),
 }
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +135,8 @@ def test_queues_are_counted_and_a_frozen_broker_costs_a_moment(
     client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     redis = Redis(tmp_path / "redis.log")
-    monkeypatch.setattr(queues.celery.conf, "broker_url", redis.url)
-    monkeypatch.setattr(queues.celery.conf, "broker_read_url", redis.url)
+    there = partial(queues.celery.connection_for_read, redis.url)
+    monkeypatch.setattr(queues.celery, "connection_for_read", there)
     try:
         with queues.celery.connection_for_write(redis.url) as connection:
             for _ in range(3):
@@ -206,3 +208,11 @@ def _kill_one_and_count(service: Service, folder: Path) -> None:
     assert after.get(unknown, 0) == 1
     (shared,) = folder.glob("krotray-metrics-*")
     assert len(list(shared.glob("counter_*.db"))) <= 3, "no more files than there were workers at a time"
+    # Somebody tidies up; a worker that comes then has nowhere to count, and answers all the same.
+    shutil.rmtree(shared)
+    workers[1].kill()
+    wait_until(lambda: not psutil.pid_exists(workers[1].pid), seconds=10, what="the other worker to be gone")
+    ask(30)
+    assert now()['krotray_scrape_part_up{part="requests"}'] == 1
+    ask(30)
+    assert now()[route] >= 30, "and counts again"
