@@ -31,6 +31,11 @@ def client_address(request: Request, trusted: Iterable[IPNetwork]) -> Address | 
     return address
 
 
+def from_proxy(request: Request, trusted: Iterable[IPNetwork]) -> bool:
+    """Whether one of our own proxies has handed us this request: its headers are what it has made of them."""
+    return within(_parse(request.remote_addr or ""), tuple(trusted))
+
+
 def _forwarded(request: Request) -> list[str]:
     return [hop for line in request.headers.getlist("X-Forwarded-For") for hop in line.split(",") if hop.strip()]
 

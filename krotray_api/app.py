@@ -17,6 +17,8 @@ from krotray_api import (
     invite,
     limits,
     me,
+    measure,
+    metrics,
     miniapp,
     open,
     openapi,
@@ -28,7 +30,7 @@ from krotray_api import (
     sub,
     webhook,
 )
-from krotray_core import db, logs, models, settings
+from krotray_core import db, logs, models, sentry, settings
 
 LARGEST_BODY = 64 * 1024
 
@@ -54,6 +56,7 @@ def create_app() -> Flask:
     """The web application; also what `flask` commands run in. Raises SettingsError."""
     s = settings.get()
     logs.configure()
+    sentry.start()
     app = Flask("krotray_api", static_folder=None)
     app.request_class = _Request
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY + 1  # one more, to be able to tell
@@ -67,10 +70,11 @@ def create_app() -> Flask:
         allow_headers=["Content-Type", "Authorization", auth.HEADER],
         max_age=600,
     )
+    measure.install(app)  # first: it sees what the others answer
     problems.install(app)
     headers.install(app)
     limits.install(app)
-    for module in (plans, me, payments, invite, connect, webhook, openapi, sub, open, pages, service, miniapp):
+    for module in (plans, me, payments, invite, connect, webhook, openapi, sub, open, pages, service, metrics, miniapp):
         app.register_blueprint(module.blueprint)
     cli.install(app)
     return app

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from krotray_core import logs, settings
+from krotray_core import logs, sentry, settings, watchdog
 from krotray_core.errors import SettingsError
 
 log = logging.getLogger("krotray_bot")
@@ -16,6 +16,7 @@ def main() -> int:
     try:
         settings.get()
         logs.configure()
+        sentry.start()
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 1
@@ -35,6 +36,7 @@ def main() -> int:
     try:
         me = login.log_in(bot, stop)
         presence.register(bot)
+        watchdog.start()
         Office(talk).register(bot)
         desk = Desk(talk, me)
         desk.register(bot)  # last: it answers whatever nobody else has taken

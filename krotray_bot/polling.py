@@ -17,6 +17,7 @@ from telebot.apihelper import ApiTelegramException
 from krotray_bot import faults, transport
 from krotray_bot.pauses import Pauses
 from krotray_bot.stop import Stop, Stopped
+from krotray_core import tracing
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,9 @@ class Poller:
                 batch = self._fetch()
                 for number, raw in enumerate(batch, 1):
                     self._stop.check()
-                    if not self._handle(raw, others=number < len(batch)):
+                    with tracing.following(f"update-{_id(raw)}"):
+                        handled = self._handle(raw, others=number < len(batch))
+                    if not handled:
                         break
                     self._tend()
                 self._tend()

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import and_, literal_column, or_, select
 from sqlalchemy.orm import Session
 
-from krotray_core import asking, clock, ledger, notices, refunds, settings, subscriptions, yookassa
+from krotray_core import asking, clock, counts, ledger, notices, refunds, settings, subscriptions, yookassa
 from krotray_core.db import transaction
 from krotray_core.errors import Conflict, GatewayDenied, GatewayError, NotFound
 from krotray_core.models import Payment
@@ -218,7 +218,7 @@ def _apply(seen: Payment, found: Found, *, hint: datetime | None, asked_at: date
         if payment.status not in COUNTED:
             payment.confirmation_url = found.confirmation_url or payment.confirmation_url
             if found.status == "succeeded":
-                servers |= _succeed(session, payment, found, now)
+                servers |= _succeed(session, payment, found, now, hint)
             elif found.status == "canceled" and payment.status == "pending":
                 payment.status, payment.cancel_reason = "canceled", found.cancel_reason or "unknown"
                 ledger.payment(session, payment, "canceled", now, note=payment.cancel_reason)
@@ -240,7 +240,7 @@ def _count_stranger(session: Session, payment: Payment, found: Found, now: datet
         _unflag(session, payment, f"given back: {found.external_id}", now)
 
 
-def _succeed(session: Session, payment: Payment, found: Found, now: datetime) -> set[int]:
+def _succeed(session: Session, payment: Payment, found: Found, now: datetime, hint: datetime | None) -> set[int]:
     """The money is there: it counts, unless it is not the money that was asked for."""
     fault = _mismatch(payment, found)
     if fault and found.refunded_kopecks >= found.amount_kopecks:  # it has gone back to where it came from
@@ -258,8 +258,17 @@ def _succeed(session: Session, payment: Payment, found: Found, now: datetime) ->
     payment.paid_at = found.captured_at or now
     payment.status = "succeeded"
     ledger.payment(session, payment, "succeeded", now, kopecks=payment.amount_kopecks)
+    # Without a hint it has waited for us since the money was there.
+    since = min(hint or payment.paid_at, now)
+    counts.observe(session, "settle", now - since)
     changed = subscriptions.extend(
-        session, payment.user_id, days=payment.days, months=payment.months, now=now, payment_id=payment.id
+        session,
+        payment.user_id,
+        days=payment.days,
+        months=payment.months,
+        now=now,
+        payment_id=payment.id,
+        paid_since=since,
     )
     _tell(session, payment, "paid", now)
     _tell(session, payment, "key_coming", now, due_at=now + KEY_GRACE)

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -16,7 +17,7 @@ from sqlalchemy import ColumnElement, ScalarSelect, false, func, select, text, t
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from krotray_core import cutoff, links, provisioning
+from krotray_core import counts, cutoff, links, provisioning
 from krotray_core.db import transaction
 from krotray_core.errors import XrayError, XrayServiceMissing, XrayUnavailable
 from krotray_core.models import Seat, Server
@@ -54,7 +55,7 @@ def watch(wants_converge: Callable[[int], object] = lambda _server_id: None) -> 
     if not servers:
         return seen
     with ThreadPoolExecutor(min(AT_ONCE, len(servers)), thread_name_prefix="watch") as pool:
-        asked = {pool.submit(_ask, server): server for server in servers}
+        asked = {pool.submit(copy_context().run, _ask, server): server for server in servers}
         for answer in as_completed(asked):
             server = asked[answer]
             try:
@@ -234,6 +235,9 @@ def audit(server_id: int) -> Audit:
         strays = [email for email, outcome in zip(strays, outcomes, strict=True) if outcome is None]
     found = Audit(sorted(missing), sorted(wrong), sorted(undead + strays))
     if not found.clean:
+        with transaction() as session:
+            for kind in ("missing", "wrong_key", "left_over"):
+                counts.add(session, f"drift:{kind}", len(getattr(found, kind)))
         log.warning(
             "audit of %s: %d missing, %d with another key, %d left over",
             *(server.name, len(found.missing), len(found.wrong_key), len(found.left_over)),

@@ -28,8 +28,10 @@ REFUSALS = 3
 LATELY = timedelta(days=1)
 
 
-def take(session: Session, subscription: Subscription, now: datetime) -> int | None:
+def take(session: Session, subscription: Subscription, now: datetime, paid_since: datetime | None = None) -> int | None:
     """Sees to it that this (locked, active) subscription has a seat that opens with its present key.
+
+    `paid_since`: from when on the person waits for a new one, as the metrics see it.
 
     Prefers the server that it was on before. Returns the server's id, or None when no server has room, or others were there
     first: then the subscription waits, and its days stand still until it is its turn.
@@ -53,24 +55,26 @@ def take(session: Session, subscription: Subscription, now: datetime) -> int | N
     if subscription.waiting_since:
         ended_at = subscription.expires_at
         subscription.expires_at += now - subscription.waiting_since
+        paid_since = subscription.waiting_since
         subscription.waiting_since = None
         ledger.subscription(session, subscription, "waited", now, ended_at=ended_at)
-    _seat(session, subscription, server_id)
+    _seat(session, subscription, server_id, paid_since)
     return server_id
 
 
-def _seat(session: Session, subscription: Subscription, server_id: int) -> None:
+def _seat(session: Session, subscription: Subscription, server_id: int, paid_since: datetime | None) -> None:
     """Sits down on a place that has been claimed; where this subscription has been before, on the same chair."""
-    _sit_down(session, [_chair(subscription, server_id)])
+    _sit_down(session, [_chair(subscription, server_id, paid_since)])
 
 
-def _chair(subscription: Subscription, server_id: int) -> dict[str, Any]:
+def _chair(subscription: Subscription, server_id: int, paid_since: datetime | None = None) -> dict[str, Any]:
     return {
         "subscription_id": subscription.id,
         "server_id": server_id,
         "email": users.email(subscription.user_id),
         "uuid": subscription.uuid,
         "wanted": True,
+        "paid_since": paid_since,
     }
 
 
@@ -84,6 +88,7 @@ def _sit_down(session: Session, chairs: Sequence[dict[str, Any]]) -> None:
             "removed_at": None,
             "gone_at": None,
             "evacuated_at": None,
+            "paid_since": statement.excluded.paid_since,
             "generation": Seat.generation + 1,
             "observed_generation": 0,  # the server has yet to let them in, as if it were for the first time
             "paused_until": None,
@@ -166,6 +171,7 @@ def release(session: Session, subscription_ids: Collection[int], now: datetime) 
         gone_at=None,
         generation=Seat.generation + 1,
         cut_off=True,
+        paid_since=None,
         paused_until=None,
         attempts=0,
     )
@@ -188,9 +194,10 @@ def move(session: Session, subscription: Subscription, now: datetime, *, only: i
     """
     mine = select(Seat).where(Seat.subscription_id == subscription.id).order_by(Seat.id)
     seats = session.scalars(mine.with_for_update()).all()
-    source = next((seat.server_id for seat in seats if seat.wanted), None)
-    if source is None:
+    seat = next((seat for seat in seats if seat.wanted), None)
+    if seat is None:
         return None
+    source, paid_since = seat.server_id, seat.paid_since
     for _ in range(TRIES):
         target = session.scalar(_elsewhere(subscription, source, now, only))
         if target is None:
@@ -201,7 +208,7 @@ def move(session: Session, subscription: Subscription, now: datetime, *, only: i
             session.execute(both.with_for_update(key_share=True))
             if _claim(session, Server.id == target) is not None:
                 touched = release(session, [subscription.id], now)
-                _seat(session, subscription, target)
+                _seat(session, subscription, target, paid_since)
                 return touched | {target}
             attempt.rollback()
     return None

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnExpressionArgument, exists, or_, select, update
+from sqlalchemy.orm import Session
 
-from krotray_core import clock, cutoff, links, settings
+from krotray_core import clock, counts, cutoff, links, settings
 from krotray_core.db import transaction
 from krotray_core.errors import NotFound, XrayUnavailable
 from krotray_core.models import Seat, Server
@@ -169,6 +170,7 @@ def _record(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
             if seat.generation != claim.generation:
                 continue
             if outcome is None:
+                _measure(session, seat, now)
                 seat.observed_generation = seat.generation
                 seat.cut_off = not seat.wanted
                 if not seat.wanted:
@@ -181,3 +183,14 @@ def _record(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
                 else:
                     log.error("seat %s (%s) was refused: %s", seat.id, seat.email, outcome)
                     seat.paused_until = now + min(timedelta(seconds=2 ** min(seat.attempts, 10)), LONGEST_PAUSE)
+
+
+def _measure(session: Session, seat: Seat, now: datetime) -> None:
+    """How long somebody has waited whom the server has just let in for the first time."""
+    if not seat.wanted or seat.observed_generation:
+        return
+    if seat.dirty_since:
+        counts.observe(session, "provisioning", now - seat.dirty_since)
+    if seat.paid_since:
+        counts.observe(session, "payment_to_key", now - seat.paid_since)
+        seat.paid_since = None

@@ -95,6 +95,14 @@ def _login(value: SecretStr) -> SecretStr:
     return _shown(value, r"[^:\s]+:\S+", "should be user:password")
 
 
+def _dsn(value: SecretStr) -> SecretStr:
+    return _shown(
+        value,
+        r"https?://[A-Za-z0-9]+(:[A-Za-z0-9]+)?@[^\s/@]+(/[^\s/]+)*/[0-9]+",
+        "should look like https://key@sentry.example.com/1 (Sentry shows it in the project's settings)",
+    )
+
+
 def _rate(value: str) -> str:
     """What the library `limits` reads, without its odder forms: it would take a limit of none in no time."""
     rate = r"[1-9][0-9]{0,5}\s*(/|\sper\s)\s*([1-9][0-9]{0,3}\s*)?(second|minute|hour|day)s?"
@@ -176,6 +184,11 @@ class Settings(BaseSettings):
     trusted_proxies: Networks = ()
     cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_parts)] | None = None
     metrics_token: SecretStr | None = None
+    # As text on a terminal and as JSON elsewhere, unless one of the two is named.
+    log_format: Literal["text", "json"] | None = None
+    # Errors are reported to Sentry when this is set.
+    sentry_dsn: Annotated[SecretStr, AfterValidator(_dsn)] | None = None
+    sentry_environment: Annotated[str, Field(pattern=r"^[^\s/]{1,64}$")] | None = None
     flower_basic_auth: Annotated[SecretStr, AfterValidator(_login)] | None = None
 
     create_rate_limit: Rate = "20/minute"
@@ -199,6 +212,8 @@ class Settings(BaseSettings):
     repair_seconds: Seconds = 30
     # How long a server may be down before its people are moved elsewhere; never, if not set.
     evacuate_after_seconds: Seconds | None = None
+    # Admins hear of it when no worker or no beat was seen, or somebody who paid has had no key, for so long.
+    alarm_after_seconds: Seconds = 300
     notices_seconds: Seconds = 5
     reminders_seconds: Seconds = 300
     # From one full hour to another by Moscow's clock nobody is woken; 0-0 for never.

@@ -43,12 +43,13 @@ def extend(
     months: int | None,
     now: datetime,
     payment_id: UUID | None = None,
+    paid_since: datetime | None = None,
     note: str | None = None,
 ) -> Changed:
     """Adds days to the end, or to `now` if that has passed, and sees to a seat. The key stays what it was.
 
     They are those of a payment, or else a present. Two at once for one user wait for each other on the row and both count.
-    `note` is kept in the ledger's line.
+    `note` is kept in the ledger's line; `paid_since` is when their wait for a key began.
     """
     subscription, ended_at = _of_user_or_new(session, user_id, now)
     # The days of somebody who waits stand still: they have not begun to pass.
@@ -61,7 +62,7 @@ def extend(
     ledger.subscription(
         session, subscription, event, now, ended_at=ended_at, starts_at=starts_at, payment_id=payment_id, note=note
     )
-    return _seated(session, subscription, now)
+    return _seated(session, subscription, now, paid_since)
 
 
 def take_back(
@@ -255,8 +256,8 @@ def _tell_of_days(session: Session, subscription: Subscription, now: datetime) -
     notices.tell_user(session, subscription.user_id, kind="granted", key=key, data={}, now=now)
 
 
-def _seated(session: Session, subscription: Subscription, now: datetime) -> Changed:
-    server_id = placement.take(session, subscription, now)
+def _seated(session: Session, subscription: Subscription, now: datetime, paid_since: datetime | None = None) -> Changed:
+    server_id = placement.take(session, subscription, now, paid_since)
     return Changed(subscription, {server_id} if server_id is not None else set())
 
 

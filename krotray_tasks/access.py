@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from krotray_core import alarms, clock, health, moving, placement, provisioning, servers, subscriptions
+from krotray_core import (
+    alarms,
+    clock,
+    counts,
+    health,
+    moving,
+    placement,
+    provisioning,
+    servers,
+    subscriptions,
+    watchdog,
+)
 from krotray_core import traffic as counters
 from krotray_core.errors import NotFound, XrayError, XrayUnavailable
 from krotray_tasks.app import celery
@@ -67,6 +78,8 @@ def evacuate() -> None:
 def warn() -> None:
     """Tells the admins of what they should know."""
     alarms.look()
+    watchdog.look()
+    counts.fold()
 
 
 @celery.task(max_retries=0)

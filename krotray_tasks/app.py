@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import Celery
 from celery.signals import setup_logging
 
-from krotray_core import logs
+from krotray_core import logs, sentry
 from krotray_tasks.base import CoreTask
 
 celery = Celery(
@@ -21,3 +21,4 @@ celery.set_default()
 @setup_logging.connect
 def _log_as_we_do(**_: object) -> None:
     logs.configure()
+    sentry.start()

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from celery import Celery, Task
+from celery.signals import task_postrun, task_prerun
 from kombu import Connection
 from kombu.exceptions import KombuError
 from kombu.exceptions import OperationalError as BrokerError
@@ -18,7 +19,7 @@ from sqlalchemy.exc import InterfaceError
 from sqlalchemy.exc import OperationalError as DatabaseError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from krotray_core import db, ledger
+from krotray_core import db, heartbeats, ledger, tracing
 from krotray_core.errors import Retryable
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 PUBLISH_SECONDS = 1.0
 # Far below the broker's visibility timeout, past which a waiting retry would be delivered a second time.
 LONGEST_PAUSE_SECONDS = 120.0
+# The header of a message in which the id of what has led to it travels.
+REQUEST_ID = "request_id"
 
 
 @cache
@@ -37,6 +40,18 @@ def _connection(app: Celery) -> Connection:
 
 
 os.register_at_fork(after_in_child=_connection.cache_clear)
+
+
+@task_prerun.connect
+def _follow(task: Task, task_id: str, **_: Any) -> None:
+    """Before Celery itself writes of the task: its own id will do where nothing has led to it."""
+    given = task.request.get(REQUEST_ID) or (task.request.headers or {}).get(REQUEST_ID)
+    tracing.begin(given if tracing.well_formed(given) else task_id)
+
+
+@task_postrun.connect
+def _followed(**_: Any) -> None:
+    tracing.end()
 
 
 class CoreTask(Task):
@@ -66,10 +81,17 @@ class CoreTask(Task):
         """Celery's own, except that it refuses to run ahead of a commit."""
         if db.in_transaction():
             raise RuntimeError(f"{self.name} enqueued inside a transaction; do it after the verb returns")
+        # What a worker logs about it can be found by the id of what has led to it.
+        follows = {REQUEST_ID: tracing.current()} if tracing.current() else {}
+        kwargs["headers"] = follows | (kwargs.get("headers") or {})
+        # Flower and Celery's events show a task's arguments to whoever may look at a queue: ours are nobody's business.
+        kwargs["argsrepr"] = kwargs["kwargsrepr"] = "(...)"
         return super().apply_async(*args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the task; bad weather is tried again after growing, jittered pauses, everything else fails at once."""
+        if not self.request.called_directly:
+            heartbeats.note(self.request.hostname or "unknown")
         try:
             with ledger.acting(self.name.rpartition(".")[2]):
                 return super().__call__(*args, **kwargs)

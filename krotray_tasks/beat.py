@@ -15,12 +15,11 @@ from typing import Any
 from celery.beat import Scheduler
 from sqlalchemy.exc import SQLAlchemyError
 
-from krotray_core import leases
+from krotray_core import heartbeats, leases, watchdog
 
 log = logging.getLogger(__name__)
 
-LEASE = "beat"
-LEASE_LENGTH = timedelta(seconds=15)
+LEASE, LEASE_LENGTH = heartbeats.BEAT, heartbeats.BEAT_LENGTH
 ASK_SECONDS = 3.0
 
 
@@ -32,6 +31,8 @@ class LeasedScheduler(Scheduler):
         self._ours = False
         super().__init__(*args, **kwargs)
         self.max_interval = min(self.max_interval, ASK_SECONDS)
+        if not kwargs.get("lazy"):  # as `celery beat` asks for one that it does not run
+            watchdog.start()
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Fires what is due, if we are the one who may. Returns the seconds until it should be called again."""

@@ -18,7 +18,7 @@ from sandbox.world import ROOT, World
 # Read by the Procfile's command lines and by Flower itself, not by our code.
 PROCFILE_ONLY = {
     *("PORT", "WEB_HOST", "WEB_WORKERS", "WEB_THREADS", "WORKER_CONCURRENCY"),
-    *("FLOWER_ADDRESS", "FLOWER_PORT"),
+    *("FLOWER_ADDRESS", "FLOWER_PORT", "FLOWER_URL_PREFIX"),
 }
 
 

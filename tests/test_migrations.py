@@ -37,6 +37,7 @@ TABLES = {
     "traffic",
     "traffic_servers",
     "traffic_seen",
+    "counters",
 }
 
 # What PostgreSQL itself says about everything in a schema, in words that can be compared.

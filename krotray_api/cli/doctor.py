@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from krotray_api.cli.output import json_option, reports_errors, show
-from krotray_core import db, leases, outside_checks, server_checks, servers, setting_checks
+from krotray_core import db, heartbeats, leases, outside_checks, server_checks, servers, setting_checks
 from krotray_core.server_checks import Finding
 from krotray_tasks import beat, celery
 
@@ -102,5 +102,15 @@ def _workers() -> Finding:
     served = {queue["name"] for queues in answers.values() for queue in queues}
     missing = [queue for queue in QUEUES if queue not in served]
     if missing:
-        return Finding("failed", f"nobody works on: {', '.join(missing)}; start `worker`")
-    return Finding("ok", f"{len(answers)} running, every queue is worked on")
+        return Finding("failed", f"nobody works on: {', '.join(missing)}; {_seen()}; start `worker`")
+    return Finding("ok", f"{len(answers)} running, every queue is worked on; {_seen()}")
+
+
+def _seen() -> str:
+    try:
+        seconds = heartbeats.worker_seen()
+    except SQLAlchemyError:
+        return "when one was seen at work is unknown"
+    if seconds is None:
+        return "none was seen at work within a day"
+    return f"seen at work {seconds / 60:.0f} min ago" if seconds > 90 else f"seen at work {seconds:.0f} s ago"

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from krotray_core import ledger
+from krotray_core import ledger, tracing
 from krotray_core.errors import KrotRayError
 
 P = ParamSpec("P")
@@ -31,7 +31,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            with ledger.acting(f"admin {_login()}"):
+            with tracing.following(), ledger.acting(f"admin {_login()}"):
                 return command(*args, **kwargs)
         except KrotRayError as error:
             raise click.ClickException(str(error)) from None

@@ -4,7 +4,7 @@ The database itself keeps the promises that money and access rest on: see every 
 """
 
 from krotray_core.db import Base
-from krotray_core.models.access import Lease, Mark, Seat, Server, Subscription
+from krotray_core.models.access import Count, Lease, Mark, Seat, Server, Subscription
 from krotray_core.models.money import Entry, Payment, Plan, Refund
 from krotray_core.models.people import BotAccount, Broadcast, Notice, User
 from krotray_core.models.traffic import Traffic, TrafficSeen, TrafficServer
@@ -13,6 +13,7 @@ __all__ = [
     "Base",
     "BotAccount",
     "Broadcast",
+    "Count",
     "Entry",
     "Lease",
     "Mark",

@@ -119,6 +119,10 @@ class Seat(Base):
     observed_generation: Mapped[int] = mapped_column(server_default=text("0"))
     # A column of its own, for PostgreSQL keeps statistics of it: of two columns' difference it would guess "nearly all".
     dirty: Mapped[bool] = mapped_column(Computed("generation <> observed_generation", persisted=True))
+    # Kept by a trigger: when it became dirty, or was wanted anew.
+    dirty_since: Mapped[datetime | None]
+    # Since then the person waits for it who has paid; forgotten when the server has let them in.
+    paid_since: Mapped[datetime | None]
     # The e-mail is (or may be) in the server's cut-off rule.
     cut_off: Mapped[bool] = mapped_column(server_default=text("false"))
     # In the hands of one worker until then.
@@ -136,6 +140,16 @@ class Mark(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime]
+
+
+class Count(Base):
+    """A part of a counter: its value is the sum of the rows of its name. Rows are only added, and folded by `counts.fold`."""
+
+    __tablename__ = "counters"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str]
+    value: Mapped[int]
 
 
 class Lease(Base):

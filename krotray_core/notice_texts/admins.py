@@ -131,6 +131,52 @@ def _people_refused_en(data: Data, _now: datetime) -> str:
     )
 
 
+def _workers_away_ru(data: Data, _now: datetime) -> str:
+    return (
+        f"Никто не работает: последнюю задачу взяли {_minutes(data)} мин назад. Оплаты не засчитываются, ключи не выдаются.\n\n"
+        "Посмотрите: flask doctor; затем systemctl restart krotray"
+    )
+
+
+def _workers_away_en(data: Data, _now: datetime) -> str:
+    return (
+        f"Nobody is at work: the last task was taken {_minutes(data)} min ago. Payments do not count, keys are not given out.\n\n"
+        "Have a look: flask doctor; then systemctl restart krotray"
+    )
+
+
+def _beat_away_ru(_data: Data, _now: datetime) -> str:
+    return (
+        "Не работает beat: сроки не истекают, потерянные сообщения никто не находит.\n\n"
+        "Посмотрите: flask doctor; затем systemctl restart krotray"
+    )
+
+
+def _beat_away_en(_data: Data, _now: datetime) -> str:
+    return (
+        "No beat is running: nothing expires, and no lost message is made up for.\n\n"
+        "Have a look: flask doctor; then systemctl restart krotray"
+    )
+
+
+def _paid_without_key_ru(data: Data, _now: datetime) -> str:
+    return (
+        f"Оплачено, но ключ не работает: {data['people']}, дольше всего ждут {_minutes(data)} мин.\n\n"
+        "Посмотрите: flask servers check"
+    )
+
+
+def _paid_without_key_en(data: Data, _now: datetime) -> str:
+    return (
+        f"Paid, but without a key that works: {data['people']}, for up to {_minutes(data)} min.\n\n"
+        "Have a look: flask servers check"
+    )
+
+
+def _minutes(data: Data) -> int:
+    return max(int(data["seconds"]) // 60, 1)
+
+
 def _report(data: Data) -> tuple[str, int, int]:
     """As many lines as fit, how many are left out, and how many there are in all."""
     given: list[str] = data["lines"]
@@ -159,6 +205,9 @@ def _warning(in_russian: Words, in_english: Words) -> Kind:
 #   server_full      name, taken, room (of this one), free (places on the others)
 #   people_wait      people
 #   people_refused   people, servers (their names), error
+#   workers_away     seconds (since the last task)
+#   beat_away        nothing
+#   paid_without_key people, seconds (of who has waited longest)
 KINDS = {
     "refund_failed": _warning(_refund_failed_ru, _refund_failed_en),
     "payment_flagged": _warning(_payment_flagged_ru, _payment_flagged_en),
@@ -169,4 +218,7 @@ KINDS = {
     "server_full": _warning(_server_full_ru, _server_full_en),
     "people_wait": _warning(_people_wait_ru, _people_wait_en),
     "people_refused": _warning(_people_refused_ru, _people_refused_en),
+    "workers_away": _warning(_workers_away_ru, _workers_away_en),
+    "beat_away": _warning(_beat_away_ru, _beat_away_en),
+    "paid_without_key": _warning(_paid_without_key_ru, _paid_without_key_en),
 }

@@ -10,6 +10,7 @@ from uuid import UUID
 import grpc
 from google.protobuf.message import Message
 
+from krotray_core import tracing
 from krotray_core.errors import XrayError, XrayServiceMissing, XrayUnavailable, XrayUserExists, XrayUserNotFound
 from krotray_core.xray import channels
 from krotray_core.xray.channels import Tls
@@ -162,9 +163,10 @@ class XrayClient:
 
     def _pipeline(self, operations: Sequence[Operation]) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        follows = tracing.grpc_metadata()
         for start in range(0, len(operations), IN_FLIGHT):
             futures = [
-                self._handler.AlterInbound.future(self._request(operation), timeout=DEADLINE_SECONDS)
+                self._handler.AlterInbound.future(self._request(operation), timeout=DEADLINE_SECONDS, metadata=follows)
                 for operation in operations[start : start + IN_FLIGHT]
             ]
             answers = [_outcome(future) for future in futures]
@@ -268,7 +270,7 @@ def _account(packed: serial_pb2.TypedMessage) -> Account:
 
 def _call(method: Callable[..., Any], request: Message, *, seconds: float = DEADLINE_SECONDS) -> Any:
     try:
-        return method(request, timeout=seconds)
+        return method(request, timeout=seconds, metadata=tracing.grpc_metadata())
     except grpc.RpcError as error:
         raise typed(error) from None
 

@@ -210,4 +210,4 @@ class TestClient:
         assert rows()[0].last_error == "Telegram did not answer: ConnectionError"
         assert "waits: Telegram did not answer: ConnectionError" in caplog.text
         for record in caplog.records:
-            self.silent(logs._Discreet().format(record))
+            self.silent(logs.Text().format(record))

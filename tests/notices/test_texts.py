@@ -256,6 +256,7 @@ class TestTexts:
             "room": NUMBER,
             "free": NUMBER,
             "people": NUMBER,
+            "seconds": NUMBER,
             "servers": ANY,
             "days_left": NUMBER,
             "waits": st.booleans(),

@@ -1,0 +1,73 @@
+"""Takes our secrets out of text that is about to leave for a log or for Sentry, whatever library wrote it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from krotray_core import settings
+
+# Anything of the form of a bot token, of initData's signature, or of a key in a VLESS link.
+_PATTERNS = (
+    (re.compile(r"\b[0-9]{6,}:[A-Za-z0-9_-]{30,}"), "[token]"),
+    (re.compile(r"\b(hash|signature)(=|%3[Dd])[0-9A-Za-z_%-]{20,}"), r"\1=[hidden]"),
+    (re.compile(r"vless://[0-9a-fA-F-]{36}@"), "vless://[key]@"),
+    (re.compile(r"(/sub/)[A-Za-z0-9_-]{20,}"), r"\1[token]"),
+    (re.compile(r"\b((?:Basic|Bearer) )[A-Za-z0-9+/=._~-]{8,}"), r"\1[hidden]"),
+    (re.compile(r"(://[^/\s:@]{0,100}:)[^/\s@]{1,300}@"), r"\1[hidden]@"),
+    # PostgreSQL quotes the whole row that broke a rule, with the e-mail address in it.
+    (re.compile(r"DETAIL:  .*"), "DETAIL:  [hidden]"),
+)
+
+SHORTEST = 4  # hiding every "a" would hide the log
+# No text is looked at beyond that: a hostile header of megabytes must cost nothing.
+LONGEST = 64 * 1024
+_NEVER = frozenset({"vars", "request", "cookies", "user", "extra", "modules", "breadcrumbs"})
+_DEEPEST = 20
+
+
+@cache
+def _secrets() -> tuple[str, ...]:
+    s = settings.get()
+    ours = [s.bot_token, s.yookassa_secret_key, s.secret_key, s.flower_basic_auth, s.metrics_token, s.sentry_dsn]
+    shown = [secret.get_secret_value() for secret in ours if secret is not None]
+    for url in (s.database_url, s.redis_url, s.broker_url):
+        password = urlsplit(url).password
+        shown += [password, unquote(password)] if password else []
+    if s.flower_basic_auth:
+        shown.append(s.flower_basic_auth.get_secret_value().partition(":")[2])
+    return tuple(sorted({text for text in shown if len(text) >= SHORTEST}, key=len, reverse=True))
+
+
+def forget() -> None:
+    """The settings have changed: the secrets are read anew."""
+    _secrets.cache_clear()
+
+
+def text(said: str) -> str:
+    """The same without secrets, and not endlessly long."""
+    hidden, cut = _secrets(), len(said) > LONGEST
+    said = said[:LONGEST]
+    for secret in hidden:
+        said = said.replace(secret, "[hidden]")
+    for pattern, shown in _PATTERNS:
+        said = pattern.sub(shown, said)
+    # Where it was cut, half a secret may stand.
+    return said[: -max(map(len, hidden), default=0) - 300] if cut else said
+
+
+def everything(thing: Any, depth: int = 0) -> Any:
+    """The same for a structure of JSON; what holds people's data or local variables is left out."""
+    if depth > _DEEPEST:
+        return "[deep]"
+    match thing:
+        case str():
+            return text(thing)
+        case dict():
+            return {str(key): everything(value, depth + 1) for key, value in thing.items() if key not in _NEVER}
+        case list() | tuple():
+            return [everything(one, depth + 1) for one in thing]
+        case _:
+            return thing
