@@ -7,17 +7,15 @@ import logging
 from collections.abc import Iterator
 
 from flask import Blueprint, Response, abort, jsonify, request
-from kombu.exceptions import KombuError
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from krotray_api import addresses
 from krotray_core import db, figures, settings
-from krotray_tasks import celery
+from krotray_tasks import broker, celery
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("service", __name__)
@@ -49,13 +47,10 @@ def _database() -> bool:
 
 
 def _broker() -> bool:
-    try:
-        with celery.connection_for_write(connect_timeout=BROKER_SECONDS) as connection:
-            connection.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
-    except (KombuError, RedisError, OSError) as error:
-        log.warning("no broker: %s", type(error).__name__)
-        return False
-    return True
+    fault = broker.fault(celery, BROKER_SECONDS)
+    if fault:
+        log.warning("no broker: %s", fault)
+    return fault is None
 
 
 @blueprint.get("/metrics")

@@ -9,16 +9,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
 from flask.cli import with_appcontext
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from krotray_api.cli.output import json_option, reports_errors, show
-from krotray_core import db, leases, server_checks, servers
+from krotray_core import db, leases, server_checks, servers, settings
 from krotray_core.server_checks import Finding
-from krotray_tasks import beat, celery
+from krotray_tasks import beat, broker, celery
 
-QUEUES = ("money", "access", "care")
 ANSWER_SECONDS = 2.0
 
 
@@ -67,11 +64,10 @@ def _database() -> Finding:
 
 
 def _broker() -> Finding:
-    try:
-        with celery.connection_for_write(connect_timeout=ANSWER_SECONDS) as connection:
-            connection.ensure_connection(max_retries=1, timeout=ANSWER_SECONDS)
-    except (KombuError, RedisError, OSError) as error:
-        return Finding("failed", f"does not answer ({type(error).__name__}): look at REDIS_URL")
+    fault = broker.fault(celery, ANSWER_SECONDS)
+    if fault:
+        name = "CELERY_BROKER_URL" if settings.get().celery_broker_url else "REDIS_URL"
+        return Finding("failed", f"does not answer ({fault}): look at {name}")
     return Finding("ok", "answers")
 
 
@@ -84,7 +80,7 @@ def _beat() -> Finding:
 def _workers() -> Finding:
     answers = celery.control.inspect(timeout=ANSWER_SECONDS).active_queues() or {}
     served = {queue["name"] for queues in answers.values() for queue in queues}
-    missing = [queue for queue in QUEUES if queue not in served]
+    missing = [queue for queue in broker.QUEUES if queue not in served]
     if missing:
         return Finding("failed", f"nobody works on: {', '.join(missing)}; start `worker`")
     return Finding("ok", f"{len(answers)} running, every queue is worked on")
