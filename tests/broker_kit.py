@@ -26,7 +26,7 @@ class Publisher:
     """A process like a web worker: it enqueues on demand, and says whether that went well and how long it took."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own code
             [sys.executable, "-c", _PUBLISHER],
             env=dict(environment),
             cwd=ROOT,

@@ -9,6 +9,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
 from flask.cli import with_appcontext
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from krotray_api.cli.output import json_option, reports_errors, show
@@ -17,6 +18,7 @@ from krotray_core.server_checks import Finding
 from krotray_tasks import beat, broker, celery
 
 ANSWER_SECONDS = 2.0
+POOLER = "set DATABASE_POOLER=transaction"
 
 
 @click.command("doctor")
@@ -56,10 +58,17 @@ def _database() -> Finding:
     try:
         with db.engine().connect() as connection:
             present = MigrationContext.configure(connection).get_current_revision()
+            lasting = connection.scalar(text("SELECT current_setting('statement_timeout')"))
     except SQLAlchemyError as error:
+        if "unsupported startup parameter" in str(error):
+            return Finding("failed", f"a PgBouncer answers: {POOLER}")
         return Finding("failed", f"does not answer ({type(error).__name__}): look at DATABASE_URL")
     if present != wanted:
         return Finding("failed", f"is at version {present or 'none'}, this code needs {wanted}: flask db upgrade")
+    if lasting == "0":
+        return Finding(
+            "warning", f"is at version {present}, but does not keep our deadlines; behind a PgBouncer {POOLER}"
+        )
     return Finding("ok", f"is at version {present}")
 
 

@@ -82,7 +82,7 @@ def test_the_whole_purchase_goes_through_it(world: World, service: Service, rabb
             (name, "classic", "true", "1") for name in ("money", "access", "care")
         }
     with redis.Redis.from_url(world.redis.url) as other:
-        assert all(key.startswith(b"krotray:limits") for key in other.keys()), "no message went through Redis"
+        assert all(key.startswith(b"krotray:limits") for key in other.scan_iter()), "no message went through Redis"
 
 
 def test_publishing_gives_up_in_time_and_goes_on_by_itself(service: Service, rabbit: RabbitMQ) -> None:
@@ -143,7 +143,9 @@ def test_a_worker_killed_in_the_middle_loses_nothing(world: World, service: Serv
         hang = {"operation": "GET /v3/payments/{id}", "kind": "hang", "when": "before", "then": "go_on"}
         requests.post(f"{sandbox}/faults", json=hang, timeout=5).raise_for_status()
         person = pays(world)
-        assert requests.get(f"{sandbox}/faults?wait=20", timeout=30).json()["hanging"], "it is in the middle of its work"
+        assert requests.get(f"{sandbox}/faults?wait=20", timeout=30).json()["hanging"], (
+            "it is in the middle of its work"
+        )
         first.kill()
         requests.post(f"{sandbox}/faults/release", json={}, timeout=5).raise_for_status()
         second = worker(service.environment, tmp_path / "second.log")
@@ -161,13 +163,12 @@ def test_what_failed_is_tried_again_after_its_pause_without_any_sweep(
     sandbox = f"{world.yookassa_url}/sandbox"
     one = worker(service.environment, tmp_path / "worker.log")
     try:
-        fails = {"operation": "GET /v3/payments/{id}", "kind": "error", "when": "before", "times": 2}
+        fails = {"operation": "GET /v3/payments/{id}", "kind": "502", "when": "before", "times": 2}
         requests.post(f"{sandbox}/faults", json=fails, timeout=5).raise_for_status()
         person = pays(world)
         person.wait_for("active", seconds=30)
-        assert "Retry in" in (tmp_path / "worker.log").read_text()
+        assert "will be tried again" in (tmp_path / "worker.log").read_text()
     finally:
-        requests.delete(f"{sandbox}/faults", timeout=5)
         one.kill()
 
 
