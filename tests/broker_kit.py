@@ -36,7 +36,7 @@ class Publisher:
             text=True,
         )
 
-    def settle(self, payment_id: str = "0") -> tuple[bool, float]:
+    def settle(self, payment_id: str = "00000000-0000-0000-0000-000000000000") -> tuple[bool, float]:
         """Asks for a payment to be settled; by default for one that nobody knows. Returns (enqueued, seconds)."""
         assert self._process.stdin
         assert self._process.stdout
