@@ -4,6 +4,7 @@ import sys as _sys
 
 from krotray_core import settings as _settings
 from krotray_core.errors import SettingsError as _SettingsError
+from krotray_tasks import broker as _broker
 
 try:
     _s = _settings.get()
@@ -15,15 +16,8 @@ broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 # Publishing gives up quickly when the broker is away: the caller goes on, and the sweeps find the work.
 task_publish_retry = False
-broker_transport_options = {
-    "visibility_timeout": 3600,
-    "unacked_restore_throttle": 1,
-    "socket_timeout": 2,
-    "socket_connect_timeout": 1,
-    "socket_keepalive": True,
-    "health_check_interval": 25,
-    "max_retries": 0,
-}
+broker_transport_options = _broker.transport_options(_s)
+broker_heartbeat = _broker.HEARTBEAT_SECONDS  # RabbitMQ's; Redis has none
 
 task_serializer = "json"
 accept_content = ["json"]
@@ -41,6 +35,7 @@ worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 
 task_default_queue = "care"
+task_queues = _broker.queues(_s.broker_url)
 task_routes = {
     "krotray_tasks.money.*": {"queue": "money"},
     "krotray_tasks.access.converge": {"queue": "access"},

@@ -16,17 +16,19 @@ import time
 from ipaddress import IPv6Address
 from math import ceil
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from flask import Flask, Response, request
 from flask_limiter import Limiter, RequestLimit
 from limits.storage import RedisStorage, Storage
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from krotray_api import addresses, auth, problems
 from krotray_core import settings, telegram
 from krotray_core.errors import InitDataExpired, InitDataInvalid, InitDataMissing
+from krotray_tasks import broker
 
 log = logging.getLogger(__name__)
 
@@ -85,15 +87,15 @@ def install(app: Flask) -> None:
     """Has the limits of the decorated routes kept."""
     logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # a line for each refused call would be a flood too
     app.config["RATELIMIT_STORAGE_URI"] = f"{Counters.STORAGE_SCHEME[0]}://"
-    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"redis_uri": redis_uri(settings.get().redis_url)}
+    s = settings.get()
+    redis = counting_behind_sentinels(s) if s.redis_url.startswith("sentinel:") else counting(redis_uri(s.redis_url))
+    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"redis": redis}
     limiter.init_app(app)
 
 
-def redis_uri(url: str) -> str | None:
-    """Celery's way of writing where Redis is, in that of `limits`. None for Sentinel: REDIS_URL does not name its service."""
+def redis_uri(url: str) -> str:
+    """Celery's way of writing where Redis is, in that of `limits`; not for Sentinels."""
     parts = urlsplit(url)
-    if parts.scheme == "sentinel":
-        return None
     asked = dict(parse_qsl(parts.query))
     # Whatever else is asked there is Celery's affair, and a timeout among it would overrule ours.
     options = {name: value for name, value in asked.items() if name.startswith("ssl_")}
@@ -114,12 +116,12 @@ class Counters(Storage):
 
     STORAGE_SCHEME = ["krotray"]  # noqa: RUF012 - as the base class has it
 
-    def __init__(self, uri: str | None = None, redis_uri: str | None = None, **_: Any) -> None:
+    def __init__(self, uri: str | None = None, redis: RedisStorage | None = None, **_: Any) -> None:
         super().__init__(uri)
         self._memory = _Memory()
         self._lock = threading.Lock()
-        self._away = redis_uri is None
-        self._redis = _redis(redis_uri) if redis_uri else None
+        self._away = redis is None
+        self._redis = redis
 
     @property
     def base_exceptions(self) -> tuple[type[Exception], ...]:
@@ -184,14 +186,33 @@ class Counters(Storage):
             return False
 
 
-def _redis(uri: str) -> RedisStorage:
-    return RedisStorage(
-        uri,
-        key_prefix=PREFIX,
-        socket_timeout=ANSWER_SECONDS,
-        socket_connect_timeout=ANSWER_SECONDS,
-        retry=Retry(NoBackoff(), 0),  # redis-py by itself would try for many seconds
+def counting(uri: str) -> RedisStorage:
+    """The Redis at this address, in the form that `redis_uri` gives."""
+    return RedisStorage(uri, key_prefix=PREFIX, **_patience())
+
+
+def counting_behind_sentinels(s: settings.Settings) -> RedisStorage:
+    """Whichever Redis the Sentinels of REDIS_URL name at the moment."""
+    first, *others = (urlsplit(part) for part in s.redis_url.split(";"))
+    sentinels = Sentinel(
+        [(one.hostname, one.port or 26379) for one in (first, *others)],
+        sentinel_kwargs=broker.sentinel_options(s, ANSWER_SECONDS) | _patience(),
+        username=unquote(first.username or "") or None,
+        password=unquote(first.password or "") or None,
+        db=first.path.strip("/") or 0,
+        **_patience(),
     )
+    pool = sentinels.master_for(s.redis_sentinel_master).connection_pool
+    return RedisStorage("redis://", connection_pool=pool, key_prefix=PREFIX)
+
+
+def _patience() -> dict[str, Any]:
+    """redis-py by itself would try for many seconds."""
+    return {
+        "socket_timeout": ANSWER_SECONDS,
+        "socket_connect_timeout": ANSWER_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
 
 
 class _Memory:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 
 from flask import Blueprint, Response, jsonify
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from krotray_api import describing
 from krotray_api.schemas import Alive, Ready
 from krotray_core import db
-from krotray_tasks import celery
+from krotray_tasks import broker, celery
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("service", __name__)
@@ -47,10 +45,7 @@ def _database() -> bool:
 
 
 def _broker() -> bool:
-    try:
-        with celery.connection_for_write(connect_timeout=BROKER_SECONDS) as connection:
-            connection.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
-    except (KombuError, RedisError, OSError) as error:
-        log.warning("no broker: %s", type(error).__name__)
-        return False
-    return True
+    fault = broker.fault(celery, BROKER_SECONDS)
+    if fault:
+        log.warning("no broker: %s", fault)
+    return fault is None

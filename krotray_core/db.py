@@ -16,8 +16,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from krotray_core import clock, settings
+from krotray_core import clock, pooling, settings
 from krotray_core.errors import SettingsError
+
+# Deadlines inside PostgreSQL, in milliseconds: nothing of ours takes this long unless something is wrong.
+SESSION = {
+    "timezone": "UTC",
+    "statement_timeout": "15000",
+    "lock_timeout": "5000",
+    "idle_in_transaction_session_timeout": "30000",
+}
 
 _inside: ContextVar[bool] = ContextVar("inside a transaction", default=False)
 
@@ -46,6 +54,8 @@ class Base(DeclarativeBase):
 @cache
 def engine() -> Engine:
     """The engine of this process, made on first use; a dead connection is noticed before it is handed out."""
+    pooled = settings.get().database_pooler == "transaction"
+    options = {} if pooled else {"options": " ".join(f"-c {name}={value}" for name, value in SESSION.items())}
     made = create_engine(
         settings.get().database_url,
         pool_size=8,
@@ -62,12 +72,12 @@ def engine() -> Engine:
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": 20_000,
-            # Deadlines inside PostgreSQL, in milliseconds: nothing of ours takes this long unless something is wrong.
-            "options": "-c timezone=UTC -c statement_timeout=15000 -c lock_timeout=5000"
-            " -c idle_in_transaction_session_timeout=30000",
+            **options,
         },
     )
     event.listen(made, "connect", _compare_clocks)
+    if pooled:
+        pooling.set_in_each_transaction(made, SESSION)
     return made
 
 

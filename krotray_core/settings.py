@@ -32,6 +32,8 @@ YOOKASSA_PUBLISHED_NETWORKS = (
     "2a02:5180::/32",
 )
 
+REDIS = ("redis", "rediss", "redis+socket", "sentinel")
+
 
 def _parts(value: Any) -> Any:
     """ "a, b" -> ["a", "b"]: lists are written with commas in an environment variable."""
@@ -67,6 +69,20 @@ def _url(*schemes: str) -> AfterValidator:
         if not usable:
             raise ValueError(f"should be an address that starts with {' or '.join(s + '://' for s in schemes)}")
         return value.rstrip("/") if parts.path == "/" else value
+
+    return AfterValidator(check)
+
+
+def _broker(*schemes: str) -> AfterValidator:
+    """Like `_url`; several with semicolons are one cluster: all Sentinels, or all RabbitMQs."""
+    one = _url(*schemes)
+
+    def check(value: str) -> str:
+        parts = [part.strip() for part in value.split(";") if part.strip()]
+        kinds = {urlsplit(part).scheme for part in parts}
+        if len(parts) > 1 and kinds not in ({"sentinel"}, {"amqp"}, {"amqps"}):
+            raise ValueError("several addresses should all start with sentinel://, or all with amqp:// or amqps://")
+        return ";".join(one.func(part) for part in parts or [value])  # type: ignore[call-arg]
 
     return AfterValidator(check)
 
@@ -153,10 +169,13 @@ class Settings(BaseSettings):
     )
 
     database_url: Annotated[str, AfterValidator(_database_url)]
-    redis_url: Annotated[str, _url("redis", "rediss", "redis+socket", "sentinel")]
-    celery_broker_url: Annotated[str, _url("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps")] | None = (
-        None
-    )
+    # PgBouncer before the database, in transaction mode: a connection's start asks for nothing, and nothing stays behind on it.
+    database_pooler: Literal["transaction"] | None = None
+    redis_url: Annotated[str, _broker(*REDIS)]
+    celery_broker_url: Annotated[str, _broker(*REDIS, "amqp", "amqps")] | None = None
+    # What the Sentinels of a sentinel:// address call their Redis, and their own password (the Redis's is in the address).
+    redis_sentinel_master: NonEmpty = "mymaster"
+    redis_sentinel_password: SecretStr | None = None
     secret_key: Secret
 
     bot_token: Annotated[SecretStr, AfterValidator(_bot_token)]

@@ -6,7 +6,10 @@ from celery import Celery
 from celery.signals import setup_logging
 
 from krotray_core import logs, sentry
+from krotray_tasks import closed
 from krotray_tasks.base import CoreTask
+
+closed.mend()
 
 celery = Celery(
     "krotray",

@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
-from functools import cache
+from functools import partial
 from typing import Any
 
-from celery import Celery, Task
+from celery import Task
 from celery.signals import task_postrun, task_prerun
-from kombu import Connection
-from kombu.exceptions import KombuError
-from kombu.exceptions import OperationalError as BrokerError
-from kombu.pools import producers
-from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError
 from sqlalchemy.exc import OperationalError as DatabaseError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from krotray_core import db, heartbeats, ledger, tracing
 from krotray_core.errors import Retryable
+from krotray_tasks import broker
 
 log = logging.getLogger(__name__)
 
-# How long the caller of `enqueue` may be kept by a broker that is away.
-PUBLISH_SECONDS = 1.0
 # Far below the broker's visibility timeout, past which a waiting retry would be delivered a second time.
 LONGEST_PAUSE_SECONDS = 120.0
 # The header of a message in which the id of what has led to it travels.
 REQUEST_ID = "request_id"
-
-
-@cache
-def _connection(app: Celery) -> Connection:
-    """For publishing only: less patient than a worker, which must wait for messages on its connections."""
-    options = {"socket_timeout": PUBLISH_SECONDS, "socket_connect_timeout": PUBLISH_SECONDS}
-    return app.connection_for_write(transport_options=options)
-
-
-os.register_at_fork(after_in_child=_connection.cache_clear)
 
 
 @task_prerun.connect
@@ -70,15 +53,14 @@ class CoreTask(Task):
         a transaction, where a worker could be quicker than the commit.
         """
         try:
-            with producers[_connection(self.app)].acquire(block=True, timeout=PUBLISH_SECONDS) as producer:
-                self.apply_async(args, producer=producer, countdown=countdown or None, expires=expires)
-        except (BrokerError, KombuError, RedisError, OSError) as error:
+            self.apply_async(args, countdown=countdown or None, expires=expires)
+        except broker.ERRORS as error:
             log.warning("%s was not enqueued, the sweep will find it: %s", self.name, type(error).__name__)
             return False
         return True
 
     def apply_async(self, *args: Any, **kwargs: Any) -> Any:
-        """Celery's own, except that it refuses to run ahead of a commit."""
+        """Celery's own, except that it refuses to run ahead of a commit, and gives up after a second when the broker is away."""
         if db.in_transaction():
             raise RuntimeError(f"{self.name} enqueued inside a transaction; do it after the verb returns")
         # What a worker logs about it can be found by the id of what has led to it.
@@ -86,7 +68,10 @@ class CoreTask(Task):
         kwargs["headers"] = follows | (kwargs.get("headers") or {})
         # Flower and Celery's events show a task's arguments to whoever may look at a queue: ours are nobody's business.
         kwargs["argsrepr"] = kwargs["kwargsrepr"] = "(...)"
-        return super().apply_async(*args, **kwargs)
+        if kwargs.get("producer") is not None:
+            return super().apply_async(*args, **kwargs)
+        kwargs.pop("producer", None)
+        return broker.publish(self.app, partial(super().apply_async, *args, **kwargs))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the task; bad weather is tried again after growing, jittered pauses, everything else fails at once."""

@@ -1,6 +1,6 @@
 """The beat: it fires only while it holds a lease in the database, so that two of them do no more than one.
 
-After a kill -9 the other one takes over when the lease runs out. It outlives an outage of Redis or PostgreSQL by itself.
+After a kill -9 the other one takes over when the lease runs out. It outlives an outage of the broker or PostgreSQL by itself.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ ASK_SECONDS = 3.0
 
 class LeasedScheduler(Scheduler):
     """Celery's own in-memory scheduler, ticking only while the lease is ours. On taking over, everything is due at once."""
+
+    # Tasks publish by themselves, with deadlines; Celery's one producer would hold on to a RabbitMQ connection that has died.
+    producer = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

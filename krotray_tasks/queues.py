@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
-
 from krotray_tasks.app import celery
+from krotray_tasks.broker import ERRORS, QUEUES
 
-QUEUES = ("money", "access", "care")
 ANSWER_SECONDS = 1.0
-AWAY = (KombuError, RedisError, OSError)
+AWAY = ERRORS
 
 
 def depths() -> dict[str, int]:

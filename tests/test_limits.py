@@ -249,12 +249,11 @@ def test_the_library_reads_what_the_settings_let_pass(text: str, read: list[tupl
         ("rediss://h?ssl_cert_reqs=required", "rediss://h?ssl_cert_reqs=required"),
         ("redis+socket:///run/redis.sock", "redis+unix:///run/redis.sock?db=0"),
         ("redis+socket://:p@/run/redis.sock?virtual_host=/3", "redis+unix://:p@/run/redis.sock?db=3"),
-        ("sentinel://h:26379", None),
     ],
 )
-def test_celery_s_way_of_writing_where_redis_is(url: str, uri: str | None) -> None:
+def test_celery_s_way_of_writing_where_redis_is(url: str, uri: str) -> None:
     assert limits.redis_uri(url) == uri
-    limits.Counters(redis_uri=uri)
+    limits.Counters(redis=limits.counting(uri))
 
 
 def test_redis_may_be_behind_a_socket(tmp_path: Path) -> None:
@@ -263,7 +262,7 @@ def test_redis_may_be_behind_a_socket(tmp_path: Path) -> None:
     process = Process("Redis", command, log=tmp_path / "redis.log")
     try:
         process.wait_ready(path.exists)
-        counters = limits.Counters(redis_uri=limits.redis_uri(f"redis+socket://{path}?virtual_host=2"))
+        counters = limits.Counters(redis=limits.counting(limits.redis_uri(f"redis+socket://{path}?virtual_host=2")))
         assert [counters.incr("x", 60), counters.incr("x", 60), counters.get("x")] == [1, 2, 2]
         with redis_py.Redis(unix_socket_path=str(path), db=2) as client:
             assert client.keys() == [b"krotray:limits:x"]
@@ -273,7 +272,7 @@ def test_redis_may_be_behind_a_socket(tmp_path: Path) -> None:
 
 
 def test_without_a_redis_that_is_known_this_process_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    counters = limits.Counters(redis_uri=None)
+    counters = limits.Counters()
     assert [counters.incr("x", 60), counters.incr("x", 60), counters.incr("y", 60), counters.get("x")] == [1, 2, 1, 2]
     assert 59 < counters.get_expiry("x") - time.time() <= 60
     counters.clear("x")
@@ -294,7 +293,7 @@ def test_a_redis_that_answers_but_does_not_count_is_away_too(
     assert world
     redis = Redis(tmp_path / "redis.log")
     try:
-        counters = limits.Counters(redis_uri=redis.url)
+        counters = limits.Counters(redis=limits.counting(redis.url))
         with redis_py.Redis.from_url(redis.url) as client, caplog.at_level("INFO", logger=limits.log.name):
             assert counters.incr("x", 60) == 1
             client.replicaof("127.0.0.1", "1")

@@ -363,10 +363,47 @@ def test_a_password_with_every_sign_in_it_reaches_the_driver(env: pytest.MonkeyP
     assert url.query == {"sslmode": "require"}
 
 
-@pytest.mark.parametrize("url", ["redis+socket:///run/redis/redis.sock", "redis://:word@h:6379/0", "rediss://h/0"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+socket:///run/redis/redis.sock",
+        "redis://:word@h:6379/0",
+        "rediss://h/0",
+        "sentinel://:word@h1:26379/0",
+        "sentinel://h1:26379;sentinel://h2:26379;sentinel://h3",
+    ],
+)
 def test_forms_of_the_broker_s_address(env: pytest.MonkeyPatch, url: str) -> None:
     env.setenv("REDIS_URL", url)
     assert settings.load().broker_url == url
+
+
+@pytest.mark.parametrize("url", ["amqp://krot:word@h:5672//", "amqps://h/krot", "amqp://h1;amqp://h2:5673"])
+def test_rabbitmq_may_carry_the_messages_but_not_count(env: pytest.MonkeyPatch, url: str) -> None:
+    env.setenv("CELERY_BROKER_URL", url)
+    assert settings.load().broker_url == url
+    env.setenv("REDIS_URL", url)
+    assert named(refused()) == ["REDIS_URL"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sentinel://h1;redis://h2", "redis://h1;redis://h2", "sentinel://h1;", "amqp://h1;h2", "sentinel://;sentinel://h"],
+)
+def test_clusters_that_cannot_be(env: pytest.MonkeyPatch, url: str) -> None:
+    env.setenv("CELERY_BROKER_URL", url)
+    if url.endswith(";"):
+        assert settings.load().broker_url == url.rstrip(";")
+    else:
+        assert named(refused()) == ["CELERY_BROKER_URL"]
+
+
+def test_what_a_pooler_may_be(env: pytest.MonkeyPatch) -> None:
+    assert settings.load().database_pooler is None
+    env.setenv("DATABASE_POOLER", "transaction")
+    assert settings.load().database_pooler == "transaction"
+    env.setenv("DATABASE_POOLER", "statement")
+    assert named(refused()) == ["DATABASE_POOLER"]
 
 
 PROCESSES = {

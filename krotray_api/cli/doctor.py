@@ -9,17 +9,16 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
 from flask.cli import with_appcontext
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from krotray_api.cli.output import json_option, reports_errors, show
-from krotray_core import db, heartbeats, leases, outside_checks, server_checks, servers, setting_checks
+from krotray_core import db, heartbeats, leases, outside_checks, server_checks, servers, setting_checks, settings
 from krotray_core.server_checks import Finding
-from krotray_tasks import beat, celery
+from krotray_tasks import beat, broker, celery
 
-QUEUES = ("money", "access", "care")
 ANSWER_SECONDS = 2.0
+POOLER = "set DATABASE_POOLER=transaction"
 
 
 @click.command("doctor")
@@ -75,19 +74,25 @@ def _database() -> Finding:
     try:
         with db.engine().connect() as connection:
             present = MigrationContext.configure(connection).get_current_revision()
+            lasting = connection.scalar(text("SELECT current_setting('statement_timeout')"))
     except SQLAlchemyError as error:
+        if "unsupported startup parameter" in str(error):
+            return Finding("failed", f"a PgBouncer answers: {POOLER}")
         return Finding("failed", f"does not answer ({type(error).__name__}): look at DATABASE_URL")
     if present != wanted:
         return Finding("failed", f"is at version {present or 'none'}, this code needs {wanted}: flask db upgrade")
+    if lasting == "0":
+        return Finding(
+            "warning", f"is at version {present}, but does not keep our deadlines; behind a PgBouncer {POOLER}"
+        )
     return Finding("ok", f"is at version {present}")
 
 
 def _broker() -> Finding:
-    try:
-        with celery.connection_for_write(connect_timeout=ANSWER_SECONDS) as connection:
-            connection.ensure_connection(max_retries=1, timeout=ANSWER_SECONDS)
-    except (KombuError, RedisError, OSError) as error:
-        return Finding("failed", f"does not answer ({type(error).__name__}): look at REDIS_URL")
+    fault = broker.fault(celery, ANSWER_SECONDS)
+    if fault:
+        name = "CELERY_BROKER_URL" if settings.get().celery_broker_url else "REDIS_URL"
+        return Finding("failed", f"does not answer ({fault}): look at {name}")
     return Finding("ok", "answers")
 
 
@@ -100,7 +105,7 @@ def _beat() -> Finding:
 def _workers() -> Finding:
     answers = celery.control.inspect(timeout=ANSWER_SECONDS).active_queues() or {}
     served = {queue["name"] for queues in answers.values() for queue in queues}
-    missing = [queue for queue in QUEUES if queue not in served]
+    missing = [queue for queue in broker.QUEUES if queue not in served]
     if missing:
         return Finding("failed", f"nobody works on: {', '.join(missing)}; {_seen()}; start `worker`")
     return Finding("ok", f"{len(answers)} running, every queue is worked on; {_seen()}")
