@@ -1,11 +1,16 @@
-"""A worker that is told to stop, as systemd, Docker and honcho tell it: begun work ends or goes back, and it is gone in seconds."""
+"""Processes that are told to stop, as systemd, Docker and honcho do it: begun work ends or goes back, all within seconds."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,3 +122,46 @@ def test_what_cannot_end_in_time_goes_back(
             if process:
                 process.kill()
     assert days_of(user) == pytest.approx(240, abs=0.01), "each counted once"
+
+
+def test_web_is_restarted_without_a_refused_request(fresh: World, tmp_path: Path) -> None:
+    """As krotray-web.socket has it: the port belongs to systemd, and callers wait in it while gunicorn is exchanged."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as port, ThreadPoolExecutor(4) as pool:
+        url, over, answers = f"http://127.0.0.1:{port.getsockname()[1]}/healthz", threading.Event(), Counter[int]()
+
+        def call() -> None:
+            while not over.is_set():
+                answers[requests.get(url, timeout=30).status_code] += 1
+
+        web = _activated(fresh, port, tmp_path)
+        try:
+            callers = [pool.submit(call) for _ in range(4)]
+            wait_until(lambda: answers[200] > 20, seconds=30, what="answers")
+            web.send_signal(signal.SIGTERM)
+            assert web.wait(25) == 0
+            web = _activated(fresh, port, tmp_path)
+            before = answers[200]
+            wait_until(lambda: answers[200] > before + 20, seconds=30, what="answers")
+            over.set()
+            for caller in callers:
+                caller.result(20)  # none was refused, none cut off
+        finally:
+            over.set()
+            web.terminate()
+            web.wait(25)
+    assert answers.keys() == {200}
+
+
+def _activated(world: World, port: socket.socket, tmp_path: Path) -> subprocess.Popen[bytes]:
+    """web, with the port handed over the way systemd does it: file 3, and the number of the process that it is for."""
+    hand_over = 'exec 3<&"$1"; export LISTEN_FDS=1 LISTEN_PID=$$; exec deploy/run web'
+    environment = world.environment() | {"WEB_WORKERS": "1"}
+    with (tmp_path / "web.log").open("ab") as log:
+        return subprocess.Popen(  # noqa: S603 - our own command
+            ["/bin/bash", "-c", hand_over, "web", str(port.fileno())],
+            env=environment,
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            pass_fds=[port.fileno()],
+        )
