@@ -13,7 +13,7 @@ from tests.tls_kit import Authority
 
 SHIPPED = ROOT / "deploy" / "nginx" / "krotray.conf"
 
-_AROUND = """
+AROUND = """
 daemon off;
 user root; # pytest keeps its folders from others
 pid {folder}/nginx.pid;
@@ -87,7 +87,7 @@ class Nginx:
 def start(folder: Path, site: Path, ports: Ports) -> Process:
     """A running nginx with this site and nothing else."""
     around = folder / "nginx.conf"
-    around.write_text(_AROUND.format(folder=folder, site=site))
+    around.write_text(AROUND.format(folder=folder, site=site))
     program = installed("nginx", "nginx-light")
     process = Process("nginx", [program, "-c", str(around), "-p", str(folder)], log=folder / "nginx.log")
     process.wait_ready(lambda: listening(ports.https) and listening(ports.http))
