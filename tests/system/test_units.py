@@ -7,12 +7,16 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from sandbox.service import PROCESSES
-from sandbox.world import ROOT
+from sandbox.parts import vpn
+from sandbox.person import Person
+from sandbox.process import Process, free_port, listening, wait_until
+from sandbox.service import PROCESSES, Service
+from sandbox.world import ROOT, World
 from tests.system.conftest import installed
 
 UNITS = ROOT / "deploy" / "systemd"
@@ -89,3 +93,41 @@ def test_a_name_that_the_procfile_does_not_know_is_refused() -> None:
         [str(ROOT / "deploy" / "run"), "wbe"], capture_output=True, text=True, timeout=10, check=False
     )
     assert (answer.returncode, answer.stderr) == (2, "the Procfile has no process wbe\n")
+
+
+def test_the_processes_live_with_what_they_are_forbidden(tmp_path: Path) -> None:
+    """Without systemd: the same system calls, memory and capabilities, in all five, up to a key that works."""
+    common = (UNITS / "krotray-.service.d" / "common.conf").read_text()
+    allowed, forbidden = re.findall(r"^SystemCallFilter=~?(.*)$", common, re.MULTILINE)
+    assert "MemoryDenyWriteExecute=yes" in common
+    shut_in = [installed("setpriv", "util-linux"), "--bounding-set=-all", "--inh-caps=-all", sys.executable]
+    shut_in += [str(Path(__file__).with_name("confine.py")), allowed.replace(" ", ","), forbidden.replace(" ", ",")]
+    world = World(tmp_path / "world")
+    service, processes = None, list[Process]()
+    try:
+        service = Service(world, processes=("web",))  # migrates
+        service.add_servers(world)
+        service.process.stop()
+        environment = service.environment | {"FLOWER_PORT": str(free_port())}
+        for name in PROCESSES:
+            command = [*shut_in, str(ROOT / "deploy" / "run"), name]
+            processes.append(Process(name, command, log=tmp_path / f"{name}.log", env=environment, cwd=ROOT))
+        processes[0].wait_ready(lambda: listening(world.web_port), seconds=60)
+        person = Person(world)
+        person.pay(person.buy()["confirmation_url"])
+        key = person.wait_for("active", seconds=60)["subscription"]["vless_url"]
+        with vpn(key, tmp_path / "client") as client:
+            assert "KrotRay" in (client.fetch(f"{world.web_url}/app/") or "")
+        wait_until(lambda: listening(int(environment["FLOWER_PORT"])), seconds=30, what="Flower")
+        wait_until(lambda: "fires from now on" in processes[2].log.read_text(), seconds=30, what="the beat")
+        for process in processes:
+            assert process.running, process.tail()
+            assert "Operation not permitted" not in process.log.read_text(), process.name
+            process.stop(seconds=40)
+            assert process.wait(1) == 0, process.tail()
+    finally:
+        for process in processes:
+            process.kill()
+        if service:
+            service.stop()
+        world.stop()
