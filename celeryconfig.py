@@ -31,6 +31,8 @@ task_time_limit = 90
 worker_max_tasks_per_child = 10_000
 worker_send_task_events = True
 task_send_sent_event = False
+# On SIGTERM (made SIGQUIT by the Procfile) begun tasks have this long to end; then they go back to the queue. docs/adr/0015.
+worker_soft_shutdown_timeout = 10
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 
