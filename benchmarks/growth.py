@@ -206,7 +206,8 @@ def sweeps() -> None:
         "provisioning.dirty_servers": provisioning.dirty_servers,
         "placement.seat_waiting": lambda: placement.seat_waiting(clock.now()),
         "reminders.note_due": reminders.note_due,
-        "figures.count (/metrics)": figures.count,
+        "figures.totals (/metrics)": figures.totals,
+        "figures.unprovisioned (/metrics)": figures.unprovisioned,
     }
     print("\n## Sweeps that find nothing (median of 5, ms)")
     for name, work in asked.items():
