@@ -22,8 +22,8 @@ _PROGRAMS: tuple[tuple[re.Pattern[str], Form], ...] = tuple(
         (r"[a-z._\s-]*clash[a-z._\s-]*", "clash"),
         (r"mihomo(?:[._\s-][a-z._\s-]*)?", "clash"),
         (r"stash|sparkle|flowvy|prizrak-box|murge", "clash"),
-        # sing-box: its own applications for Android, iOS, macOS and tvOS, the bare program, and Karing.
-        (r"sf[aimt]|sing-?box|karing", "sing-box"),
+        # sing-box: its own applications for Android, iOS, macOS and tvOS, the bare program, Karing, and its desktop window.
+        (r"sf[aimt]|sing-?box|karing|gui\.for\.sing-?box", "sing-box"),
         # Has sing-box inside, and makes its own configuration out of links.
         (r"hiddify[a-z]*", "base64"),
         # These ask for text/html without being a browser: it is in Java's default.
@@ -32,7 +32,7 @@ _PROGRAMS: tuple[tuple[re.Pattern[str], Form], ...] = tuple(
 )
 # The core's own version where it is said, else that of the applications, which is the same.
 _VERSIONS = (
-    re.compile(r"\bsing-?box[ /]v?([0-9]{1,3})\.([0-9]{1,3})(?![0-9])", re.ASCII),
+    re.compile(r"(?<!gui\.for\.)\bsing-?box[ /]v?([0-9]{1,3})\.([0-9]{1,3})(?![0-9])", re.ASCII),
     re.compile(r"\bsf[aimt]/v?([0-9]{1,3})\.([0-9]{1,3})(?![0-9])", re.ASCII),
 )
 

@@ -39,6 +39,7 @@ SING_BOX = {
     "sing-box 1.10.7": (1, 10),
     "sing-box/1.9.3": (1, 9),
     "Sing-Box v1.11.0": (1, 11),
+    "GUI.for.SingBox/1.9.8": None,
     "singbox/1.12": (1, 12),
     "Karing/1.2.9.1102 SFA/1.12 ClashMeta": (1, 12),
     "karing/1.0.30.400": None,
