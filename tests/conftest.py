@@ -33,19 +33,20 @@ DATABASE = "tests"
 # Files that take the longest, the longest first: `make test` deals whole files out to two processes, and none should be left
 # with a long one at the end.
 LONG = (
-    *("test_chaos.py", "test_walk.py", "test_redelivery.py", "test_whole_service.py", "test_bad_weather.py"),
-    *("test_demo.py", "test_storm.py", "test_access_machine.py", "test_money_machine.py", "test_crash_points.py"),
-    *("test_fleet.py", "test_mini_app_rooms.py", "test_mini_app.py", "test_tasks.py", "test_limits.py"),
+    *("test_crash_points.py", "test_storm.py", "test_whole_service.py", "test_chaos.py", "test_walk.py"),
+    *("test_crash_converge.py", "test_demo.py", "test_migrations.py", "test_mini_app.py", "test_mini_app_screens.py"),
+    *("test_bad_weather.py", "test_stop.py", "test_money_machine.py", "test_redelivery.py", "test_access_machine.py"),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first, then those with many tests; the order within a file stays."""
+    """Long files first, then folder by folder, whose files share what was started for the first; the order within a file stays."""
     tests = Counter(item.path for item in items)
 
-    def place(item: pytest.Item) -> tuple[int, int, str]:
-        name = item.path.name
-        return (LONG.index(name) if name in LONG else len(LONG)), -tests[item.path], str(item.path)
+    def place(item: pytest.Item) -> tuple[int, bool, str, int, str]:
+        path = item.path
+        long = LONG.index(path.name) if path.name in LONG else len(LONG)
+        return long, path.parent == ROOT / "tests", str(path.parent), -tests[path], path.name
 
     items.sort(key=place)
 
