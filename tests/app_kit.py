@@ -97,9 +97,9 @@ def phone(
     assert errors == []
 
 
-def open_app(page: Page, world: World, person: Person, platform: str = "android") -> None:
-    """Opens the Mini App as Telegram does."""
-    login = f"tgWebAppData={quote(person.init_data(), safe='')}&tgWebAppVersion=8.0&tgWebAppPlatform={platform}"
+def open_app(page: Page, world: World, person: Person, platform: str = "android", **about: Any) -> None:
+    """Opens the Mini App as Telegram does; `about` says more of the person."""
+    login = f"tgWebAppData={quote(person.init_data(**about), safe='')}&tgWebAppVersion=8.0&tgWebAppPlatform={platform}"
     page.goto(f"{world.mini_app_url}#{login}")
 
 
