@@ -159,7 +159,7 @@ class TestMayTheBotWrite:
         page = buyer.page
         page.add_init_script("window.letsWrite = false")
         self.bought(buyer)
-        expect(page.get_by_test_id("silent")).to_contain_text("нажмите «Начать»")
+        expect(page.get_by_test_id("silent")).to_contain_text("нажать «Начать»")
         fits(page)
         page.get_by_test_id("language").click()
         expect(page.get_by_test_id("silent")).to_contain_text("press Start")

@@ -8,24 +8,17 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Route, expect
 
 from krotray_core import billing, plans, subscriptions
 from sandbox.process import wait_until
 from sandbox.world import ROOT, World
-from tests.app_kit import Visit, chromium, phone, serving, state
+from tests.app_kit import BACK, Visit, chromium, comes_back, phone, serving, state
 from tests.conftest import at_checkout, converge_all
 
 pytestmark = [pytest.mark.usefixtures("web", "fleet"), pytest.mark.timeout(120)]
 
 SCRIPT = (ROOT / "tests/telegram_script.js").read_text()
-# Somebody comes back after a minute: the page's clock has moved, and it is in view again.
-BACK = """() => {
-  const real = Date.now;
-  Date.now = () => real() + 60_000;
-  document.dispatchEvent(new Event("visibilitychange"));
-  Date.now = real;
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +47,6 @@ def in_telegram(browser: Browser, fresh: World) -> Iterator[Visit]:
     """Somebody in Telegram."""
     with phone(browser, script=SCRIPT) as page:
         yield Visit(page, fresh)
-
-
-def comes_back(page: Page) -> None:
-    """They come back, and the app has looked how things are."""
-    with page.expect_response("**/api/me"):
-        page.evaluate(BACK)
-    page.evaluate("new Promise((done) => setTimeout(done, 100))")
 
 
 def cancel(visit: Visit, payment_id: str, reason: str) -> None:

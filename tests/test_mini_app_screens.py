@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from krotray_core import billing, invites, plans, subscriptions
 from sandbox.world import World
-from tests.app_kit import Visit, chromium, fits, phone, serving, state, usable
+from tests.app_kit import Visit, chromium, comes_back, fits, phone, serving, state, usable
 from tests.conftest import at_checkout, converge_all
 
 pytestmark = [pytest.mark.usefixtures("web", "fleet"), pytest.mark.timeout(120)]
@@ -141,6 +141,8 @@ def home_with_all(visit: Visit) -> None:
     billing.settle(UUID(bill["payment_id"]))
     converge_all()
     expect(visit.page.get_by_test_id("silent")).to_be_visible()
+    comes_back(visit.page)
+    expect(visit.page.get_by_test_id("unpaid")).to_be_visible()
 
 
 @scene

@@ -21,14 +21,16 @@ export const isStale = (one) => api.now() - Date.parse(one.created_at) > PAYABLE
 // Who goes to the checkout from here and is back within this time still waits for the payment.
 const AT_CHECKOUT = 15 * 60_000;
 
+/** The bill that was begun here, or elsewhere and not forgotten here; or null. */
+export const billId = () => begun.get(user()) ?? (isRunning() && forgotten.get(user()) === here.me.payment_id ? null : here.me.payment_id);
+
 /**
  * Looks at the payment begun here (or, as the service knows, on another device), asking the service to look as well. Returns a note if
  * it has ended. Who has days sees an unpaid bill only as a card at home, unless they have just been at its checkout.
  */
 export async function settleBegun() {
   const own = begun.get(user());
-  const unwanted = isRunning() && forgotten.get(user()) === here.me.payment_id;
-  const id = own ?? (unwanted ? null : here.me.payment_id);
+  const id = billId();
   const wasThere = session.get("checkout") === id;
   session.set("checkout", "");
   here.payment = null;

@@ -6,7 +6,7 @@ import { say } from "./dom.js";
 import { here, isRunning, seen } from "./here.js";
 import * as native from "./native.js";
 import { repeat } from "./poll.js";
-import { buy, forgetBill, hasEnded, isStale, openBill, settleBegun, waiting } from "./purchase.js";
+import { billId, buy, forgetBill, hasEnded, isStale, openBill, settleBegun, waiting } from "./purchase.js";
 import { offerToWrite, openBot } from "./reach.js";
 import { go, isAtWork, keepOpen } from "./stage.js";
 import * as telegram from "./telegram.js";
@@ -43,7 +43,7 @@ export async function home(note = null) {
     if (!screen.isConnected) return;
     const same = JSON.stringify(now) === JSON.stringify(here.me);
     seen(now);
-    if (same && !here.payment) return;
+    if (same && !here.payment && !billId()) return;
     const news = await settleBegun();
     if (news || screen.isConnected) await route(news);
   }
