@@ -5,6 +5,8 @@ The link is in the fragment, so only the browser sees it.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from flask import Blueprint, Response
 
 from krotray_api import pages
@@ -15,6 +17,6 @@ blueprint = Blueprint("open", __name__)
 
 @blueprint.get("/open")
 def show() -> Response:
-    """The page. Its script opens links of the catalogue's programs to subscriptions of ours, and nothing else."""
-    known = [{"scheme": scheme, "name": name, "stores": stores} for scheme, name, stores in apps.launchable()]
+    """The page. Its script opens exactly the links that the catalogue makes of subscriptions of ours, and nothing else."""
+    known = [asdict(program) for program in apps.launchable(apps.TITLE)]
     return pages.render("open.html", known=known, origin=settings.get().origin, bot_url=contacts.bot_url())

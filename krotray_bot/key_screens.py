@@ -18,7 +18,7 @@ from krotray_core.apps import App, Platform
 from krotray_core.cabinet import Cabinet
 from krotray_core.models import Payment
 
-TITLE = "KrotRay"  # what programs call the subscription
+TITLE = apps.TITLE  # the page that launches programs knows no other
 MOST_APPS = 3  # of a platform, or below a key
 MOBILE = ("android", "ios")
 

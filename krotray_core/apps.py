@@ -6,7 +6,6 @@ The forms of the links are the programs' own; a subscription goes in as its addr
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, urlsplit
@@ -35,6 +34,17 @@ class Platform:
     apps: list[App]
 
 
+@dataclass(frozen=True, slots=True)
+class Launchable:
+    """A program whose links may be opened: `form` is such a link, with {url}, {escaped} or {base64} in the place of the
+    subscription's address; `stores` says where to get the program by platform."""
+
+    scheme: str
+    name: str
+    form: str
+    stores: dict[PlatformId, str]
+
+
 def _escaped(text: str) -> str:
     return quote(text, safe="")
 
@@ -43,27 +53,19 @@ def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-_DeepLink = Callable[[str, str], str]
-
-# id -> name and the link made of the subscription's address and its title.
-_PROGRAMS: dict[str, tuple[str, _DeepLink]] = {
-    "happ": ("Happ", lambda url, _: f"happ://add/{url}"),
+# id -> name and the link, made of the subscription's address (as it is, percent-encoded or in base64) and its title.
+_PROGRAMS: dict[str, tuple[str, str]] = {
+    "happ": ("Happ", "happ://add/{url}"),
     # The same program under the name by which Russia's App Store has it.
-    "happ-plus": ("Happ Plus", lambda url, _: f"happ://add/{url}"),
-    "v2rayng": ("v2rayNG", lambda url, title: f"v2rayng://install-sub?url={_escaped(url)}#{_escaped(title)}"),
-    "v2raytun": ("v2RayTun", lambda url, _: f"v2raytun://import/{url}"),
-    "hiddify": ("Hiddify", lambda url, title: f"hiddify://import/{url}#{_escaped(title)}"),
-    "streisand": ("Streisand", lambda url, _: f"streisand://import/{url}"),
-    "shadowrocket": (
-        "Shadowrocket",
-        lambda url, title: f"shadowrocket://add/sub://{_base64(url)}?remark={_escaped(title)}",
-    ),
-    "nekobox": ("NekoBox", lambda url, title: f"sn://subscription?url={_escaped(url)}&name={_escaped(title)}"),
-    "sing-box": (
-        "sing-box",
-        lambda url, title: f"sing-box://import-remote-profile?url={_escaped(url)}#{_escaped(title)}",
-    ),
-    "karing": ("Karing", lambda url, title: f"karing://install-config?url={_escaped(url)}&name={_escaped(title)}"),
+    "happ-plus": ("Happ Plus", "happ://add/{url}"),
+    "v2rayng": ("v2rayNG", "v2rayng://install-sub?url={escaped}#{title}"),
+    "v2raytun": ("v2RayTun", "v2raytun://import/{url}"),
+    "hiddify": ("Hiddify", "hiddify://import/{url}#{title}"),
+    "streisand": ("Streisand", "streisand://import/{url}"),
+    "shadowrocket": ("Shadowrocket", "shadowrocket://add/sub://{base64}?remark={title}"),
+    "nekobox": ("NekoBox", "sn://subscription?url={escaped}&name={title}"),
+    "sing-box": ("sing-box", "sing-box://import-remote-profile?url={escaped}#{title}"),
+    "karing": ("Karing", "karing://install-config?url={escaped}&name={title}"),
 }
 
 _PLAY = "https://play.google.com/store/apps/details?id="
@@ -130,7 +132,8 @@ def for_subscription(subscription_url: str | None, title: str) -> list[Platform]
 
 def deep_link(app_id: str, subscription_url: str, title: str) -> str:
     """The link by which a program of the catalogue takes a subscription. Raises KeyError for one that is not in it."""
-    return _PROGRAMS[app_id][1](subscription_url, title)
+    url = subscription_url
+    return _PROGRAMS[app_id][1].format(url=url, escaped=_escaped(url), base64=_base64(url), title=_escaped(title))
 
 
 def open_url(base: str, deep_link: str) -> str:
@@ -143,13 +146,12 @@ def ids() -> tuple[str, ...]:
     return tuple(_PROGRAMS)
 
 
-def launchable() -> list[tuple[str, str, dict[PlatformId, str]]]:
-    """Of each program the scheme of its links, its name, and where to get it by platform."""
-    return [(_scheme(make), name, _shelves(app_id)) for app_id, (name, make) in _PROGRAMS.items()]
-
-
-def _scheme(make: _DeepLink) -> str:
-    return make("https://host.invalid/sub/token", "title").partition(":")[0]
+def launchable(title: str) -> list[Launchable]:
+    """What the launching page may open: every program's link to a subscription of this title."""
+    return [
+        Launchable(form.partition(":")[0], name, form.replace("{title}", _escaped(title)), _shelves(app_id))
+        for app_id, (name, form) in _PROGRAMS.items()
+    ]
 
 
 def _shelves(app_id: str) -> dict[PlatformId, str]:
@@ -157,9 +159,9 @@ def _shelves(app_id: str) -> dict[PlatformId, str]:
 
 
 def _app(app_id: str, platform: PlatformId, subscription_url: str | None, title: str) -> App:
-    name, make = _PROGRAMS[app_id]
+    name, _ = _PROGRAMS[app_id]
     opening = None
     if subscription_url is not None:
         parts = urlsplit(subscription_url)
-        opening = open_url(f"{parts.scheme}://{parts.netloc}", make(subscription_url, title))
+        opening = open_url(f"{parts.scheme}://{parts.netloc}", deep_link(app_id, subscription_url, title))
     return App(app_id, name, _CATALOGUE[platform][app_id], opening)

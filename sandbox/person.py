@@ -21,9 +21,10 @@ class Person:
         self.telegram_id = telegram_id or random.randrange(10**8, 10**10)
         self._world, self._first_name = world, first_name
 
-    def init_data(self, *, auth_date: int | None = None) -> str:
-        """What Telegram hands to the Mini App."""
-        user = init_data_py.User(id=self.telegram_id, first_name=self._first_name, language_code="ru")
+    def init_data(self, *, auth_date: int | None = None, **about: Any) -> str:
+        """What Telegram hands to the Mini App; `about` says more of the user, or something else."""
+        told = {"first_name": self._first_name, "language_code": "ru"} | about
+        user = init_data_py.User(id=self.telegram_id, **told)
         payload = init_data_py.UnsignedInitData(user=user, query_id="sandbox")
         return init_data_py.sign(payload, self._world.bot_token, auth_date=auth_date)
 

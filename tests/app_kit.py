@@ -27,6 +27,13 @@ REFUSABLE = ("/api/payments/create",)
 SERIOUS = """axe.run({resultTypes: ["violations"]}).then(({violations}) => violations
     .filter(({impact}) => impact === "serious" || impact === "critical")
     .map(({id, nodes}) => [id, nodes.map(({html}) => html)]))"""
+# Somebody comes back after a minute: the page's clock has moved, and it is in view again.
+BACK = """() => {
+  const real = Date.now;
+  Date.now = () => real() + 60_000;
+  document.dispatchEvent(new Event("visibilitychange"));
+  Date.now = real;
+}"""
 TARGETS = "button, a.button, summary, label, input:not(.for-ears)"
 
 
@@ -94,12 +101,12 @@ def phone(
     context.route("https://telegram.org/**", telegram)
     yield page
     context.close()
-    assert errors == []
+    assert not errors, errors
 
 
-def open_app(page: Page, world: World, person: Person, platform: str = "android") -> None:
-    """Opens the Mini App as Telegram does."""
-    login = f"tgWebAppData={quote(person.init_data(), safe='')}&tgWebAppVersion=8.0&tgWebAppPlatform={platform}"
+def open_app(page: Page, world: World, person: Person, platform: str = "android", **about: Any) -> None:
+    """Opens the Mini App as Telegram does; `about` says more of the person."""
+    login = f"tgWebAppData={quote(person.init_data(**about), safe='')}&tgWebAppVersion=8.0&tgWebAppPlatform={platform}"
     page.goto(f"{world.mini_app_url}#{login}")
 
 
@@ -126,6 +133,13 @@ def usable(page: Page) -> None:
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     assert page.evaluate(SERIOUS) == []
+
+
+def comes_back(page: Page) -> None:
+    """They come back, and the app has looked how things are."""
+    with page.expect_response("**/api/me"):
+        page.evaluate(BACK)
+    page.evaluate("new Promise((done) => setTimeout(done, 100))")
 
 
 def reached_checkout(page: Page, world: World) -> str:

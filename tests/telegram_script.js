@@ -69,7 +69,15 @@
       ready: () => note("ready"),
       expand: () => note("expand"),
       close: () => note("close"),
-      onEvent: (name) => note("on", name),
+      onEvent(name, act) {
+        note("on", name);
+        (window.heard ??= {})[name] = act;
+      },
+      requestWriteAccess(done) {
+        need("6.9");
+        note("requestWriteAccess");
+        setTimeout(() => done(window.letsWrite ?? true));
+      },
       openLink(url) {
         if (!/^https?:\/\//.test(url)) throw new Error("WebAppTgUrlInvalid");
         note("openLink", url);

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from krotray_core import billing, invites, plans, subscriptions
 from sandbox.world import World
-from tests.app_kit import Visit, chromium, fits, phone, serving, state, usable
+from tests.app_kit import Visit, chromium, comes_back, fits, phone, serving, state, usable
 from tests.conftest import at_checkout, converge_all
 
 pytestmark = [pytest.mark.usefixtures("web", "fleet"), pytest.mark.timeout(120)]
@@ -119,6 +119,30 @@ def home(visit: Visit) -> None:
     visit.has_days(12)
     visit.opens("active")
     expect(visit.page.get_by_test_id("to-invite")).to_be_visible()
+
+
+@scene
+def home_with_all(visit: Visit) -> None:
+    """A bill that waits, what was used, and a bot that may not write."""
+
+    def with_traffic(route: Route) -> None:
+        answer = route.fetch()
+        me = answer.json()
+        me["subscription"]["traffic"] = {"used_bytes": 12_400_000_000, "since": "2026-11-01T00:00:00Z"}
+        route.fulfill(response=answer, json=me)
+
+    invites.remember_bot(1, "krotray_bot")
+    visit.has_days(12)
+    bill = visit.person.buy()
+    visit.page.route("**/api/me", with_traffic)
+    visit.opens("active")
+    at_checkout(visit.world, billing.find(UUID(bill["payment_id"])))
+    visit.person.buy("3m")
+    billing.settle(UUID(bill["payment_id"]))
+    converge_all()
+    expect(visit.page.get_by_test_id("silent")).to_be_visible()
+    comes_back(visit.page)
+    expect(visit.page.get_by_test_id("unpaid")).to_be_visible()
 
 
 @scene

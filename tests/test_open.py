@@ -49,7 +49,7 @@ def test_every_link_of_the_catalogue_is_launched_at_once(browser: Browser, site:
     url = f"{site}/sub/{TOKEN}"
     with screen(browser) as page:
         for app_id in apps.ids():
-            link = apps.deep_link(app_id, url, "KrotRay Анна")
+            link = apps.deep_link(app_id, url, apps.TITLE)
             page.goto("about:blank")
             page.goto(apps.open_url(site, link))
             view(page, "opening")
@@ -137,6 +137,30 @@ HOSTILE = [
     "v2rayng://install-sub?url=https%3A%2F%2Fevil.example%2Fsub%2Fx#{site}/sub/" + TOKEN,
     "shadowrocket://add/sub://" + base64.b64encode(b"https://evil.example/sub/x").decode() + "?remark={site}/sub/x",
     "shadowrocket://add/sub://====?remark=x",
+    # Ours is in it, and what the program reads is somebody else's.
+    "v2raytun://import/vless://stranger@evil.example:443#{site}/sub/" + TOKEN,
+    "streisand://import/ss://YWVzLTEyOC1nY206eA@evil.example:443#{site}/sub/" + TOKEN,
+    "happ://add/vless://stranger@evil.example:443?x={site}/sub/" + TOKEN,
+    "happ://routing/onadd/eyJOYW1lIjoieCJ9#{site}/sub/" + TOKEN,
+    "v2rayng://install-sub?url={thrice}#KrotRay",  # as a fragment it stands for twice
+    # Nearly one of ours.
+    "happ://crypt/{site}/sub/" + TOKEN,
+    "happ://add/{site}/sub/" + TOKEN + "?x",
+    "happ://add/{site}/sub/" + TOKEN + "/",
+    "happ://add/{site}/sub/" + TOKEN + "/qr.svg",
+    "happ://add/{site}/sub/../app/" + TOKEN,
+    "happ://add/{site}/sub/",
+    "happ://add//sub/" + TOKEN,
+    "HAPP://add/{site}/sub/" + TOKEN,
+    "hiddify://import/{site}/sub/" + TOKEN,
+    "hiddify://import/{site}/sub/" + TOKEN + "#vless://stranger@evil.example:443",
+    "v2rayng://install-sub?url={once}",
+    "v2rayng://install-sub?url={once}&url=https%3A%2F%2Fevil.example%2Fsub%2Fx#KrotRay",
+    "v2rayng://install-sub?url={site}/sub/" + TOKEN + "#KrotRay",
+    "v2rayng://install-config?url={once}#KrotRay",
+    "karing://install-config?url={once}&name=KrotRay&x=1",
+    "shadowrocket://add/sub://{base64}==?remark=KrotRay",
+    "shadowrocket://add/vmess://{base64}?remark=KrotRay",
     "__proto__://add/{site}/sub/" + TOKEN,
     "constructor://add/{site}/sub/" + TOKEN,
 ]
@@ -156,7 +180,13 @@ def test_nothing_else_is_ever_opened(browser: Browser, site: str) -> None:
         page.goto(f"{site}/open")
         view(page, "bad")
         for hostile in HOSTILE:
-            text = hostile.replace("{site}", site)
+            ours = f"{site}/sub/{TOKEN}"
+            once = quote(ours, safe="")
+            written = {"{site}": site, "{once}": once, "{thrice}": quote(quote(once, safe=""), safe="")}
+            written["{base64}"] = base64.b64encode(ours.encode()).decode()
+            text = hostile
+            for place, words in written.items():
+                text = text.replace(place, words)
             # Browsers drop a line break that is not encoded.
             for fragment in {text.replace("\n", "%0A"), quote(text, safe="")}:
                 page.evaluate(TRY, fragment)
@@ -181,7 +211,9 @@ def test_another_link_in_the_same_tab_replaces_the_first(browser: Browser, site:
         page.evaluate("location.hash = 'javascript:alert(1)'")
         view(page, "bad")
         expect(page.get_by_test_id("again")).to_be_hidden()
-        page.evaluate("(to) => { location.href = to }", apps.open_url(site, f"hiddify://import/{site}/sub/{TOKEN}#K"))
+        page.evaluate(
+            "(to) => { location.href = to }", apps.open_url(site, f"hiddify://import/{site}/sub/{TOKEN}#KrotRay")
+        )
         view(page, "opening")
         expect(page.locator("h1:visible")).to_have_text("Открываем Hiddify")
 

@@ -59,7 +59,7 @@ def test_no_title_breaks_a_link(title: str) -> None:
 def test_every_platform_has_programs_from_safe_places() -> None:
     platforms = apps.for_subscription(URL, "KrotRay")
     assert [platform.id for platform in platforms] == ["android", "ios", "windows", "macos", "linux"]
-    schemes = {scheme for scheme, _, _ in apps.launchable()}
+    schemes = {program.scheme for program in apps.launchable("KrotRay")}
     for platform in platforms:
         assert len(platform.apps) >= 3
         assert len({app.id for app in platform.apps}) == len(platform.apps)

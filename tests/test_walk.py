@@ -14,6 +14,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
+from sandbox.person import Person
 from sandbox.service import Service
 from sandbox.world import World
 from tests.app_kit import chromium
@@ -162,6 +163,67 @@ def test_the_same_in_the_chat_alone(walker: Walker) -> None:
     walker.look("key")
     walker.stand()
     walker.tries_the_key("works")
+
+
+# Those that nobody walks all the way in.
+OTHERS = [
+    ("ru", "light", (360, 640)),
+    ("ru", "dark", (390, 844)),
+    ("en", "light", (390, 844)),
+    ("en", "light", (360, 640)),
+    ("en", "dark", (360, 640)),
+]
+
+
+@pytest.mark.parametrize("walker", OTHERS, indirect=True, ids=str)
+def test_every_screen_in_the_other_looks(walker: Walker, own_world: World) -> None:
+    page, app = walker.page, walker.app
+    person = Person(own_world, int(page.url.rpartition("#")[2]))
+
+    def opens() -> None:
+        """As by a link straight into the app: the bot may not write to them."""
+        page.get_by_test_id("menu").dispatch_event("click")
+
+    walker.examine("chat")
+    opens()
+    walker.examine("shop", state="no_subscription")
+    app.get_by_test_id("to-payments").click()
+    walker.examine("no-payments", state="payments")
+    page.locator("#webview-back").click()
+    walker.sees("no_subscription")
+    bill = person.buy("3m")
+    page.locator("#webview-close").click()
+    opens()
+    walker.examine("waiting", state="payment_pending")
+    person.pay(bill["confirmation_url"])
+    walker.sees("active")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    walker.look("may-write")
+    page.get_by_role("dialog").get_by_role("button").first.click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    person.buy("1m")
+    page.locator("#webview-close").click()
+    opens()
+    expect(app.get_by_test_id("unpaid")).to_be_visible(timeout=SECONDS)
+    walker.examine("home", state="active")
+    walker.main.click()
+    walker.examine("connect", state="connect")
+    for room in ("to-key", "to-payments", "to-invite", "renew"):
+        page.locator("#webview-back").click()
+        walker.sees("active")
+        app.get_by_test_id(room).click()
+        walker.examine(room, state=room.removeprefix("to-") if room != "renew" else "buy")
+    page.locator("#webview-back").click()
+    app.get_by_test_id("to-key").click()
+    app.get_by_test_id("rotate").click()
+    walker.examine("rotate", state="rotate")
+    page.locator("#webview-close").click()
+    page.get_by_test_id("start").click()
+    walker.hears("hello")
+    walker.examine("hello")
+    if page.get_by_test_id("stand").is_visible():
+        walker.stand()
+    walker.examine("stand")
 
 
 @pytest.mark.parametrize("walker", [("en", "light", (1440, 900))], indirect=True, ids=str)

@@ -6,8 +6,24 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import BrowserContext, ConsoleMessage, FrameLocator, Locator, Page, expect
 
+from tests.app_kit import SERIOUS
+
+# What sticks out of the screen, and buttons whose words are cut off; not the sandbox's panel that waits beside the screen.
+CUT = """() => [...document.querySelectorAll("body *")].filter((one) => {
+  if (!one.checkVisibility({visibilityProperty: true})) return false;
+  const {left, right, width} = one.getBoundingClientRect();
+  if (left >= innerWidth || right <= 0 || one.closest("svg, .for-ears, .unseen")) return false;
+  const pressed = one.matches("button, a.button, summary, label");
+  const spills = one.scrollWidth > one.clientWidth + 1 || one.scrollHeight > one.clientHeight + 1;
+  const cut = left < -1 || right > innerWidth + 1 || spills;
+  return width > innerWidth + 1 || (pressed && cut);
+}).map((one) => one.outerHTML.slice(0, 120))"""
+# What fades in is pale until it is there.
+STILL = """Promise.allSettled(document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime < 5000)
+    .map((one) => one.finished)).then(() => null)"""
 SECONDS = 20_000  # milliseconds, of patience with what takes a worker or a browser to do
 
 # What a person sees and presses, by language; everything else below is a role or a test id.
@@ -93,9 +109,21 @@ class Walker:
         page = page or self.page
         for one in page.frames:
             assert one.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name}: too wide"
+            assert not (cut := one.evaluate(CUT)), f"{name}: {cut}"
         self.stops += 1
         self.folder.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=self.folder / f"{self.stops:02}-{name}.png", animations="disabled")
+
+    def examine(self, name: str, *, state: str | None = None) -> None:
+        """The same for this screen of the Mini App, or of the chat without one; axe finds nothing serious there."""
+        if state:
+            self.sees(state)
+        frame = self.page.frames[-1] if state else self.page.main_frame
+        frame.evaluate(STILL)
+        if not frame.evaluate("'axe' in window"):
+            frame.evaluate(AXE_SCRIPT)
+        assert not (found := frame.evaluate(SERIOUS)), f"{name}: {found}"
+        self.look(name)
 
     def hears(self, name: str) -> None:
         """Waits until the bot's last message says this."""

@@ -26,8 +26,15 @@ class Person:
     username: str | None = None
     started: bool = False
     """Has written to the bot; before that a bot may not write first."""
+    allows: bool = False
+    """Has let the bot write without a word to it, from the Mini App."""
     blocked: bool = False
     """Has blocked the bot."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether the bot may write to them."""
+        return (self.started or self.allows) and not self.blocked
 
     @property
     def wire(self) -> dict[str, Any]:
@@ -120,7 +127,7 @@ class Chats:
         """The chat that the bot may write to. Raises ApiError (400, 403)."""
         with self._changed:
             chat = self._chats.get(chat_id)
-            if chat is None or not chat.person.started:
+            if chat is None or not (chat.person.started or chat.person.allows):
                 raise bad_request("chat not found")
             if chat.person.blocked:
                 raise ApiError(403, "Forbidden: bot was blocked by the user")

@@ -29,6 +29,7 @@ def control_blueprint() -> Blueprint:
         ("/message", message, "POST"),
         ("/press", press, "POST"),
         ("/block", block, "POST"),
+        ("/allow", allow, "POST"),
         ("/chat/<int:user_id>", chat, "GET"),
         ("/photo/<file_id>", photo, "GET"),
         ("/init-data/<int:user_id>", webview.init_data, "GET"),
@@ -95,6 +96,14 @@ def block() -> Response:
     body = body_of("user_id", "blocked")
     update_id = telegram_here().block(chat_of(whole(body, "user_id")), body.get("blocked") is True)
     return jsonify(update_id=update_id)
+
+
+def allow() -> Response:
+    """`{user_id}`: somebody lets the bot write to them, as the Mini App has asked."""
+    telegram = telegram_here()
+    chat_of(whole(body_of("user_id"), "user_id")).person.allows = True
+    telegram.chats.touch()
+    return jsonify(ok=True)
 
 
 def expire_presses() -> Response:

@@ -59,7 +59,8 @@ def init_data(person: Person, token: str, start_param: str | None = None) -> str
     """What vouches for this person, signed as Telegram signs it, as of now. `start_param`: what stood in the link."""
     user = person.wire
     del user["is_bot"]
-    user |= {"allows_write_to_pm": person.started and not person.blocked}
+    if person.listens:  # else it is left out
+        user["allows_write_to_pm"] = True
     fields = {
         "query_id": f"AAH{uuid.uuid4().hex[:16]}",
         "user": json.dumps(user, ensure_ascii=False, separators=(",", ":")),

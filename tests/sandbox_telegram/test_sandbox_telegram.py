@@ -153,6 +153,13 @@ class TestMessages:
         phone.post("/block", user_id=ANNA, blocked=True)
         assert refused(bot.send_message, ANNA, "x") == "403 Forbidden: bot was blocked by the user"
 
+    def test_who_lets_the_bot_write_from_the_mini_app(self, phone: Phone, bot: TeleBot) -> None:
+        assert "allows_write_to_pm" not in phone.get(f"/init-data/{ANNA}")["init_data"]
+        phone.post("/allow", user_id=ANNA)
+        assert bot.send_message(ANNA, "x").text == "x"
+        assert "allows_write_to_pm%22%3Atrue" in phone.get(f"/init-data/{ANNA}")["init_data"]
+        assert not phone.get(f"/chat/{ANNA}")["started"], "the chat still offers Start"
+
     def test_a_press_of_nobody(self, bot: TeleBot) -> None:
         assert "query is too old" in refused(bot.answer_callback_query, "7")
 

@@ -6,13 +6,12 @@ import { here, isRunning, seen } from "./here.js";
 import * as native from "./native.js";
 import { canceled, settleBegun, waiting } from "./purchase.js";
 import { home, outside, provisioning, shop } from "./rooms.js";
-import { again, go } from "./stage.js";
+import { again, comeBack, go } from "./stage.js";
 import * as telegram from "./telegram.js";
 import { begin, date, lang, needsLogin, rubles, speak, t } from "./texts.js";
 import { troubleView } from "./views/message.js";
 import { fetchAll } from "./views.js";
 
-const STALE_VIEW = 10_000;
 const OTHER = { ru: ["en", "English"], en: ["ru", "Русский"] };
 
 /** Reads everything anew and shows what follows from it. */
@@ -50,17 +49,6 @@ export async function route(note = null) {
   if (note?.words) say(note.words);
   if (me.state === "no_subscription" || me.state === "payment_pending") return shop(note);
   return home(note);
-}
-
-/** Somebody came back to the page: from the checkout, from another app, out of the browser's memory. */
-async function comeBack() {
-  if (document.hidden || !here.me) return;
-  const screen = document.querySelector("[data-state]").dataset.state;
-  if (here.payment && screen === "payment_pending") {
-    await api.check(here.payment.payment_id).catch(() => null); // the screen's own poll sees what comes of it
-  } else if ((screen === "active" || screen === "expired") && Date.now() - here.looked > STALE_VIEW) {
-    await read().catch(() => null); // what is on the screen is better than an error
-  }
 }
 
 /** The button that changes the language names the other one, in its own words. */
@@ -102,8 +90,9 @@ async function start() {
   for (const change of ["online", "offline"]) window.addEventListener(change, showConnection);
   showConnection();
   window.addEventListener("unhandledrejection", lost);
-  telegram.hello(native.ready);
+  telegram.hello(native.ready, comeBack);
   if (!telegram.initData) return outside();
+  // From the checkout, from another app, out of the browser's memory.
   document.addEventListener("visibilitychange", comeBack);
   window.addEventListener("pageshow", (event) => event.persisted && comeBack());
   await refresh();

@@ -2,12 +2,12 @@
 
 export const here = {
   me: null, // as /api/me said
-  looked: 0, // when
   offer: { plans: [], receipt: { email_required: false, consent: null } },
   chosen: {}, // what somebody wanted to buy last: {code, method, email}
   payment: null, // begun on this device and without an end yet
   left: false, // its owner went home without paying
   rotated: false, // the key was changed here and its server has yet to hear of it
+  bot: null, // the address of the bot, for somebody whom it may not write to
   invite: null, // as /api/invite said
 };
 
@@ -18,6 +18,5 @@ export const isRunning = () => here.me.state === "active" || here.me.state === "
 /** Keeps what /api/me said. */
 export function seen(me) {
   here.me = me;
-  here.looked = Date.now();
   if (me.state !== "provisioning") here.rotated = false;
 }

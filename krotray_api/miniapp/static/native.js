@@ -55,6 +55,19 @@ export function ready() {
   paint();
 }
 
+/** Asks somebody to let the bot write to them: true, false, or null where Telegram cannot ask. */
+export function askToWrite() {
+  const telegram = around("6.9");
+  return new Promise((done) => {
+    if (!telegram) return done(null);
+    try {
+      telegram.requestWriteAccess((allowed) => done(Boolean(allowed)));
+    } catch {
+      done(null);
+    }
+  });
+}
+
 const haptics = () => app("6.1")?.HapticFeedback;
 
 /** A nod from the phone: something has worked. */

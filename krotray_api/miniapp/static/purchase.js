@@ -7,8 +7,8 @@ import { here, isRunning, seen, user } from "./here.js";
 import * as native from "./native.js";
 import { repeat } from "./poll.js";
 import { menu } from "./rooms.js";
-import { go } from "./stage.js";
-import { begun } from "./storage.js";
+import { go, isAtWork } from "./stage.js";
+import { begun, forgotten, session } from "./storage.js";
 import * as telegram from "./telegram.js";
 import { aboutEmail, learnReasons, needsLogin, rubles, t, trouble, why } from "./texts.js";
 import { view } from "./views.js";
@@ -18,9 +18,21 @@ const PAYABLE = 75 * 60_000;
 
 export const isStale = (one) => api.now() - Date.parse(one.created_at) > PAYABLE;
 
-/** Looks at the payment begun here (or, as the service knows, on another device), asking the service to look as well. Returns a note if it has ended. */
+// Who goes to the checkout from here and is back within this time still waits for the payment.
+const AT_CHECKOUT = 15 * 60_000;
+
+/** The bill that was begun here, or elsewhere and not forgotten here; or null. */
+export const billId = () => begun.get(user()) ?? (isRunning() && forgotten.get(user()) === here.me.payment_id ? null : here.me.payment_id);
+
+/**
+ * Looks at the payment begun here (or, as the service knows, on another device), asking the service to look as well. Returns a note if
+ * it has ended. Who has days sees an unpaid bill only as a card at home, unless they have just been at its checkout.
+ */
 export async function settleBegun() {
-  const id = begun.get(user()) ?? (here.me.state === "payment_pending" ? here.me.payment_id : null);
+  const own = begun.get(user());
+  const id = billId();
+  const wasThere = session.get("checkout") === id;
+  session.set("checkout", "");
   here.payment = null;
   if (!id) return null;
   try {
@@ -30,12 +42,17 @@ export async function settleBegun() {
     if (error.status === 404) begun.forget(user());
     return null; // the home screen is worth showing without it
   }
-  if (here.payment.status === "pending" && !isStale(here.payment)) return null;
-  return finish();
+  if (isOpen(here.payment)) {
+    if (isRunning()) here.left = !(wasThere && api.now() - Date.parse(here.payment.created_at) < AT_CHECKOUT);
+    return null;
+  }
+  return finish({ watched: wasThere, own });
 }
 
-/** The payment has ended, one way or the other: what to say about it. */
-async function finish() {
+const isOpen = (one) => one.status === "pending" && !isStale(one);
+
+/** The payment has ended, one way or the other: what to say about it, if anybody still waits for it. */
+async function finish({ watched = true, own = true } = {}) {
   const ended = here.payment;
   begun.forget(user());
   here.payment = null;
@@ -45,9 +62,36 @@ async function finish() {
     native.nod();
     return { tone: "good", paid: true, returned: Number(ended.refunded_amount) ? ended.refunded_amount : null };
   }
+  if (ended.status !== "refunded" && (await isOvertaken(ended, watched, own))) return null;
   native.shake();
   if (ended.status === "canceled") return { canceled: ended };
   return { tone: "bad", words: ended.status === "pending" ? t.notice.stale : t.notice.refunded(rubles(ended.refunded_amount)) };
+}
+
+/** Whether days have come otherwise since the bill was made: then it does not matter any more. */
+async function isOvertaken(bill, watched, own) {
+  const ranOut = bill.status === "pending" || bill.cancel_reason === "expired_on_confirmation";
+  if (isRunning() && !watched && (ranOut || !own)) return true;
+  const { payments } = await api.payments().catch(() => ({ payments: [] }));
+  return payments.some((one) => one.status === "succeeded" && Date.parse(one.paid_at) > Date.parse(bill.created_at));
+}
+
+/** Somebody who has days does not want to see this bill any more. If it is paid after all, the days come all the same. */
+export function forgetBill() {
+  forgotten.set(user(), here.payment.payment_id);
+  begun.forget(user());
+  here.payment = null;
+}
+
+/** Looks at the bill on the home screen. Returns true once it has ended: paid is said, anything else only takes it away. */
+export async function hasEnded(bill, screen) {
+  const found = await api.payment(bill.payment_id).catch(() => null);
+  if (!screen.isConnected) return true;
+  if (!found || isOpen(found)) return false;
+  here.payment = found;
+  const note = await finish({ watched: false, own: false }).catch(() => null);
+  await route(note?.canceled ? null : note);
+  return true;
 }
 
 /** The shop's window. `home` leads back from it for somebody who came from the home screen. */
@@ -62,7 +106,7 @@ export async function buy(note = null) {
     return route();
   };
   const back = state === "no_subscription" && !unpaid ? null : goBack;
-  const options = { back, again: () => buy() };
+  const options = { back, again: () => buy(), fresh };
   if (!offer.plans.length) {
     const look = async () => {
       here.offer = await api.plans();
@@ -75,6 +119,19 @@ export async function buy(note = null) {
   const choose = (picked) => Object.assign(here.chosen, picked);
   go(buyView({ state, ...offer, note, chosen: wanted, usual, goBack: back, pay, bill: openBill, choose, menu: back ? null : menu() }), options);
   if (note) window.scrollTo(0, 0); // it may be the same screen again
+
+  /** Days that came meanwhile lead home; other prices are shown, with what was chosen and typed. */
+  async function fresh() {
+    const shown = document.querySelector("#view .screen");
+    const [now, sold] = await Promise.all([api.me(), api.plans()]);
+    if (!shown.isConnected || isAtWork()) return;
+    seen(now);
+    if (!running && isRunning()) return route();
+    const changed = JSON.stringify(sold) !== JSON.stringify(offer);
+    here.offer = sold;
+    if (changed) return buyAgain(t.buy.changed);
+    if (now.state !== state) return buy();
+  }
 }
 
 /** Makes a payment and opens the checkout. `plan` is as it was seen: at another price or length by now, it is not bought. */
@@ -87,6 +144,7 @@ async function pay(plan, method, email) {
     const made = await api.pay(plan.code, method, email);
     if (email) here.me.user.receipt_email = email;
     begun.set(user(), made.payment_id);
+    if (isRunning()) session.set("checkout", made.payment_id);
     here.left = false;
     here.payment = {
       payment_id: made.payment_id,
@@ -192,5 +250,17 @@ export async function waiting() {
     return false;
   }
 
-  go(screen.node, { live: repeat(look), back: running ? leave(() => route()) : null, again: waiting });
+  /** Back from the checkout, or after days were got otherwise. The poll sees what comes of the check. */
+  async function fresh() {
+    if (payment) await api.check(id).catch(() => null);
+    const now = await api.me();
+    if (done || !screen.node.isConnected) return;
+    seen(now);
+    if (payment && !running && isRunning() && !(await look())) {
+      done = here.left = true;
+      await route();
+    }
+  }
+
+  go(screen.node, { fresh, live: repeat(look), back: running ? leave(() => route()) : null, again: waiting });
 }

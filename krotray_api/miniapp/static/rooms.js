@@ -6,8 +6,9 @@ import { say } from "./dom.js";
 import { here, isRunning, seen } from "./here.js";
 import * as native from "./native.js";
 import { repeat } from "./poll.js";
-import { buy, isStale, openBill, waiting } from "./purchase.js";
-import { go } from "./stage.js";
+import { billId, buy, forgetBill, hasEnded, isStale, openBill, settleBegun, waiting } from "./purchase.js";
+import { offerToWrite, openBot } from "./reach.js";
+import { go, isAtWork, keepOpen } from "./stage.js";
 import * as telegram from "./telegram.js";
 import { learnReasons, needsLogin, t, trouble } from "./texts.js";
 import { view } from "./views.js";
@@ -34,14 +35,37 @@ export async function home(note = null) {
   const { activeView, expiredView } = await view("home");
   const { subscription, state } = here.me;
   const renew = () => buy();
-  const options = { again: () => home() };
-  if (state === "expired") return go(expiredView({ subscription, note, renew, menu: menu() }), options);
+  const options = { again: () => home(), fresh };
+  let screen = null;
+
+  async function fresh() {
+    const now = await api.me();
+    if (!screen.isConnected) return;
+    const same = JSON.stringify(now) === JSON.stringify(here.me);
+    seen(now);
+    if (same && !here.payment && !billId()) return;
+    const news = await settleBegun();
+    if (news || screen.isConnected) await route(news);
+  }
+
+  if (state === "expired") {
+    screen = expiredView({ subscription, note, renew, menu: menu() });
+    return go(screen, options);
+  }
   const resume = () => {
     here.left = false;
     return waiting();
   };
+  const forget = () => {
+    forgetBill();
+    return home();
+  };
   const rows = menu([{ words: t.menu.key, act: key, id: "key" }]);
-  go(activeView({ subscription, note, renew, resume, connect, unpaid: here.payment, menu: rows }), options);
+  const unpaid = here.payment;
+  screen = activeView({ subscription, note, renew, connect, unpaid, resume, forget, openBot: here.bot && openBot, menu: rows });
+  if (unpaid) options.live = repeat(() => hasEnded(unpaid, screen));
+  go(screen, options);
+  if (note?.paid) offerToWrite(screen);
 }
 
 /** Paid, or the key was changed, and its server has yet to hear of it; ends by itself. */
@@ -80,10 +104,24 @@ const back = () => route();
 /** A screen that has to ask first: its bones, then what `made` makes of the answer, or what went wrong. `again` is this very call. */
 async function room(name, title, bones, ask, made, again) {
   const waits = skeleton(name, title, bones);
+  const put = (screen, found) => {
+    const fresh = async () => {
+      const [now, me] = await Promise.all([ask(), api.me()]);
+      if (!screen.isConnected) return;
+      seen(me);
+      if (JSON.stringify(now) === JSON.stringify(found)) return;
+      const next = await made(now);
+      if (!screen.isConnected || isAtWork()) return;
+      put(next, now);
+      keepOpen(screen, next);
+    };
+    go(screen, { back, again, fresh, live: screen.live ?? null });
+  };
   go(waits, { back, again });
   try {
-    const screen = await made(await ask());
-    if (waits.isConnected) go(screen, { back, again, live: screen.live ?? null });
+    const found = await ask();
+    const screen = await made(found);
+    if (waits.isConnected) put(screen, found);
   } catch (error) {
     if (waits.isConnected) fail(error, { retry: again, back });
   }

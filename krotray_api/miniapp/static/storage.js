@@ -8,18 +8,28 @@ const guarded = (act) => {
   }
 };
 
-/** For this window only: the login. */
+/** For this window only: the login, and the bill that it has left for the checkout. */
 export const session = {
   get: (key) => guarded(() => sessionStorage.getItem(`krotray.${key}`)),
   set: (key, value) => guarded(() => sessionStorage.setItem(`krotray.${key}`, value)),
 };
 
-/** The payment that somebody has begun on this device, kept per person: a phone may have two accounts. */
-export const begun = {
-  get: (user) => guarded(() => localStorage.getItem(`krotray.payment.${user}`)),
-  set: (user, id) => guarded(() => localStorage.setItem(`krotray.payment.${user}`, id)),
-  forget: (user) => guarded(() => localStorage.removeItem(`krotray.payment.${user}`)),
-};
+const kept = (name) => ({
+  get: (user) => guarded(() => localStorage.getItem(`krotray.${name}.${user}`)),
+  set: (user, value) => guarded(() => localStorage.setItem(`krotray.${name}.${user}`, value)),
+  forget: (user) => guarded(() => localStorage.removeItem(`krotray.${name}.${user}`)),
+});
+
+// Kept per person: a phone may have two accounts.
+
+/** The payment that somebody has begun on this device. */
+export const begun = kept("payment");
+
+/** The bill that somebody who has days does not want to see any more. */
+export const forgotten = kept("forgotten");
+
+/** Whether they were asked to let the bot write to them. */
+export const asked = kept("asked");
 
 const LANGUAGES = ["ru", "en"];
 

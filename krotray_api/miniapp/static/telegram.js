@@ -46,16 +46,21 @@ function scheme() {
   document.documentElement.dataset.scheme = dark ? "dark" : "light";
 }
 
-/** The language of the person's Telegram, else of the browser. */
-export function language() {
+const person = whoIsHere();
+
+function whoIsHere() {
   try {
-    const code = JSON.parse(new URLSearchParams(initData).get("user")).language_code;
-    if (code) return code;
+    return JSON.parse(new URLSearchParams(initData).get("user")) ?? {};
   } catch {
-    // No or odd initData: the browser has a language as well.
+    return {}; // no or odd initData
   }
-  return navigator.language || "ru";
 }
+
+/** The language of the person's Telegram, else of the browser. */
+export const language = () => String(person.language_code || navigator.language || "ru");
+
+/** Whether the bot may write to them, as Telegram said when the app was opened. */
+export const mayWrite = () => person.allows_write_to_pm === true;
 
 /** Telegram's own object, once its script is there and somebody is logged in; `version` is the oldest that will do. */
 export function app(version = "6.0") {
@@ -63,14 +68,15 @@ export function app(version = "6.0") {
   return initData && found?.isVersionAtLeast(version) ? found : null;
 }
 
-/** Tells Telegram that the page is here, now or as soon as its script comes; `ready` is called then. */
-export function hello(ready) {
+/** Tells Telegram that the page is here, now or as soon as its script comes; `ready` is called then, `back` when somebody returns to it. */
+export function hello(ready, back) {
   const greet = () => {
     const found = app();
     if (!found) return;
     found.ready();
     found.expand();
     found.onEvent("themeChanged", scheme);
+    found.onEvent("activated", back); // a Mini App that was made small need not have been hidden
     scheme();
     ready();
   };
@@ -93,8 +99,10 @@ export function openBeside(url) {
 }
 
 /** Lets somebody pick a chat to send a link to. */
-export function share(url, text) {
-  const address = `https://t.me/share/url?url=${encodeURIComponent(url)}&text=${encodeURIComponent(text)}`;
+export const share = (url, text) => openChat(`https://t.me/share/url?url=${encodeURIComponent(url)}&text=${encodeURIComponent(text)}`);
+
+/** Follows a t.me link. */
+export function openChat(address) {
   if (knows(app("6.1"))) app("6.1").openTelegramLink(address);
   else window.open(address, "_blank", "noopener");
 }

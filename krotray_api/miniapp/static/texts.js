@@ -1,12 +1,16 @@
 // What the app says, in the language of the person: the words themselves are in words/, loaded when they are needed.
 
-import { day, plural, price } from "./format.js";
+import { day, plural, price, size } from "./format.js";
 import { chosenLanguage } from "./storage.js";
 import { language } from "./telegram.js";
 
+// Languages whose speakers read Russian more readily than English: those of krotray_core/speech.py, a test compares the two.
+const READ_RUSSIAN = ["ru", "uk", "be", "kk", "ky", "uz", "tg", "tt", "ba", "hy", "az"];
+const readsRussian = (code) => READ_RUSSIAN.includes(code.toLowerCase().split("-")[0]);
+
 /** The words and the language they are in; both change when another one is chosen. */
 export let t = null;
-export let lang = chosenLanguage.get() ?? (language().toLowerCase().startsWith("ru") ? "ru" : "en");
+export let lang = chosenLanguage.get() ?? (readsRussian(language()) ? "ru" : "en");
 let reasons = {};
 
 const first = import(`./words/${lang}.js`);
@@ -34,6 +38,7 @@ export async function learnReasons() {
 
 export const rubles = (amount) => price(amount, lang);
 export const date = (iso) => day(iso, lang);
+export const bytes = (number) => size(number, t.sizes, lang);
 export const count = (number, forms) => plural(number, forms, lang);
 
 const LOGIN = { init_data_expired: "expired", init_data_invalid: "invalid", init_data_missing: "invalid" };

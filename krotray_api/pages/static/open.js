@@ -43,15 +43,14 @@ function start() {
   clearTimeout(helping);
   for (const id of ["help", "again-bar", "bot"]) document.getElementById(id).hidden = true;
   again.removeAttribute("href");
-  const schemes = known.map((app) => app.scheme);
-  const found = launchable(location.hash, schemes, [launcher.dataset.origin, location.origin]);
+  const found = launchable(location.hash, known, [launcher.dataset.origin, location.origin]);
   document.getElementById("language").hash = location.hash;
   if (!found) {
     show("bad", "");
     document.getElementById("bot").hidden = false;
     return;
   }
-  const apps = known.filter((app) => app.scheme === found.scheme);
+  const apps = known.filter((app) => app.scheme === found.program.scheme);
   show("opening", apps[0].name);
   document.getElementById("stores").replaceChildren(...stores(apps));
   again.href = found.link;

@@ -41,7 +41,7 @@ export function planList(plans, chosen, choose) {
 export function buyView({ state, plans, receipt, chosen, usual, note, goBack, pay, bill, choose: tell, menu }) {
   let plan = plans.find((one) => one.code === chosen.code) ?? plans.find((one) => one.months === usual) ?? plans[0];
   let method = chosen.method ?? "sbp";
-  const email = receipt.email_required ? emailField(chosen.email, receipt.consent, submit) : null;
+  const email = receipt.email_required ? emailField(chosen.email, receipt.consent, submit, (typed) => tell({ email: typed })) : null;
   const counter = till({ pay, bill, wrong: email?.wrong });
   const go = button("primary", t.buy.pay(rubles(plan.amount)), submit, { "data-testid": "pay" });
 
@@ -85,7 +85,7 @@ export function buyView({ state, plans, receipt, chosen, usual, note, goBack, pa
 }
 
 /** Where the receipt goes, with the owner's own words under it. */
-function emailField(kept, consent, submit) {
+function emailField(kept, consent, submit, tell) {
   const input = h("input", {
     id: "email",
     type: "email",
@@ -98,7 +98,10 @@ function emailField(kept, consent, submit) {
     value: kept,
     "aria-describedby": "email-wrong email-consent",
     "data-testid": "email",
-    oninput: () => wrong(null),
+    oninput: () => {
+      tell(input.value);
+      wrong(null);
+    },
     onkeydown: (event) => event.key === "Enter" && submit(),
   });
   const line = h("p", { id: "email-wrong", hidden: true, "data-testid": "email-wrong" });

@@ -2,14 +2,15 @@
 
 import { h } from "../dom.js";
 import { mole } from "../mole.js";
-import { count, date, rubles, t } from "../texts.js";
+import { bytes, count, date, rubles, t } from "../texts.js";
 import { bar, button, hero, notice, screen, title } from "./parts.js";
 
 const DAYS_A_MONTH = 30;
 // From here on renewing matters more than connecting.
 const FEW_DAYS = 3;
 
-export function activeView({ subscription, note, unpaid, renew, resume, connect, menu }) {
+/** `unpaid` is a bill that waits, to be gone on with by `resume` or not by `forget`; `openBot` is there if the bot may not write. */
+export function activeView({ subscription, note, unpaid, renew, resume, forget, connect, openBot, menu }) {
   const few = subscription.days_left <= FEW_DAYS;
   const kinds = few ? ["soft", "primary"] : ["primary", "soft"];
   const connects = button(kinds[0], t.home.connect, connect, { "data-testid": "connect" });
@@ -29,12 +30,43 @@ export function activeView({ subscription, note, unpaid, renew, resume, connect,
         h("time", { datetime: subscription.expires_at, "data-testid": "until" }, t.until(date(subscription.expires_at))),
         subscription.server && ` · ${t.home.server(subscription.server.name)}`,
       ),
+      used(subscription.traffic),
     ),
-    unpaid &&
-      h("div", { class: "card row" }, h("p", {}, t.home.unpaid(rubles(unpaid.amount))), button("soft", t.home.unpaidGo, resume, { "data-testid": "resume" })),
+    unpaid && unpaidCard(unpaid, resume, forget),
     menu,
+    openBot && silentCard(openBot),
     bar(...(few ? [connects, renews] : [renews, connects])),
   );
+}
+
+/** How much has gone through in this period, where that is known. */
+const used = (traffic) => Number.isFinite(traffic?.used_bytes) && h("p", { class: "small", "data-testid": "traffic" }, t.home.traffic(bytes(traffic.used_bytes)));
+
+const unpaidCard = (unpaid, resume, forget) =>
+  h(
+    "div",
+    { class: "card row", "data-testid": "unpaid" },
+    h("p", {}, t.home.unpaid(rubles(unpaid.amount))),
+    h(
+      "div",
+      { class: "pair" },
+      button("soft", t.home.unpaidGo, resume, { "data-testid": "resume" }),
+      button("plain", t.home.unpaidForget, forget, { "data-testid": "forget" }),
+    ),
+  );
+
+/** For somebody to whom the bot may not write: only they can change that. */
+export function silentCard(openBot) {
+  const card = h(
+    "div",
+    { class: "card row", "data-testid": "silent" },
+    h("p", {}, t.home.silent),
+    button("soft", t.home.openBot, () => {
+      openBot();
+      card.remove();
+    }, { "data-testid": "open-bot" }),
+  );
+  return card;
 }
 
 export function expiredView({ subscription, note, renew, menu }) {

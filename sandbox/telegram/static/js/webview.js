@@ -133,6 +133,12 @@ async function openTelegramLink(path) {
   }
 }
 
+async function writeAccess() {
+  const allowed = (await choose("", t.letWrite, [{ id: "yes", text: t.allow }, { id: "no", text: t.cancel }])) === "yes";
+  if (allowed) await ask("allow", { user_id: talk.user });
+  tell("write_access_requested", { status: allowed ? "allowed" : "cancelled" });
+}
+
 function storage({ req_id, method, params }) {
   const place = `cloud ${talk.user} `;
   const acts = {
@@ -182,7 +188,7 @@ const EVENTS = {
   web_app_request_fullscreen: () => tell("fullscreen_failed", { error: "UNSUPPORTED" }),
   web_app_add_to_home_screen: () => tell("home_screen_failed", { error: "UNSUPPORTED" }),
   web_app_check_home_screen: () => tell("home_screen_checked", { status: "unsupported" }),
-  web_app_request_write_access: () => tell("write_access_requested", { status: "allowed" }),
+  web_app_request_write_access: writeAccess,
   web_app_read_text_from_clipboard: ({ req_id }) => tell("clipboard_text_received", { req_id }), // refused, as nearly everywhere
   web_app_open_invoice: ({ slug }) => tell("invoice_closed", { slug, status: "failed" }),
 };
