@@ -11,7 +11,7 @@ import requests
 
 from krotray_bot import bills, words
 from krotray_bot.bills import MOST_QUEUED, THREADS, Bills
-from krotray_bot.talk import Screen, Talk
+from krotray_bot.talk import Fate, Screen, Talk, Told
 from krotray_core import checkout
 from krotray_core.checkout import Noted
 from krotray_core.errors import GatewayUnavailable
@@ -107,13 +107,23 @@ class Shown(Talk):
         self.faces: list[tuple[int, int, Screen]] = []
         self.failures = failures
 
-    def show(self, chat_id: int, message_id: int, screen: Screen) -> int | None:
+        self.mute = False
+
+    def muted(self, chat_id: int) -> bool:
+        """Whether they hear nothing now."""
+        assert chat_id
+        return self.mute
+
+    def show(self, chat_id: int, message_id: int, screen: Screen, *, later: bool = True) -> Told:
         """Another face for a message."""
+        assert not later, "bills come again by themselves"
         if self.failures:
             self.failures -= 1
             raise requests.ConnectionError
+        if self.mute:
+            return Told(Fate.DROPPED, message_id)
         self.faces.append((chat_id, message_id, screen))
-        return message_id
+        return Told(Fate.SAID, message_id)
 
 
 def noted(user: User) -> Noted:

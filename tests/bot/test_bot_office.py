@@ -22,7 +22,7 @@ class TestWhoMay:
     def test_for_everybody_else_the_commands_do_not_exist(self, talking: BotWorld, command: str) -> None:
         person = talking.somebody()
         person.write(command)
-        person.hears("Я понимаю кнопки")
+        person.hears("Я понимаю только кнопки")
         for data in ("adm:stats", "adm:server:1", f"adm:give:{person.id}:30:m1", "adm:close:1"):
             talking.forge(person, data)
             person.hears("Здравствуйте")
