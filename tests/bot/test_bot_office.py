@@ -117,9 +117,9 @@ class TestGiving:
         admin.write(f"/grant {person.id} 7")
         question = admin.hears("Подарить 7 дней человеку Мария <3")
         assert talking.days(person) == []
-        before = talking.trouble("answerCallbackQuery", hold=True)
+        before = talking.trouble("editMessageText", hold=True)
         presses = [admin.press("Да")]
-        wait_until(lambda: talking.calls("answerCallbackQuery") > before, seconds=10, what="the first press")
+        wait_until(lambda: talking.calls("editMessageText") > before, seconds=10, what="the first press")
         presses.append(admin.press("Да", question))
         talking.release()
         for press in presses:

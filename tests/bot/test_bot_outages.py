@@ -143,7 +143,8 @@ class TestTheLoop:
         assert telegram.moment - began < 120
 
     @pytest.mark.parametrize(
-        ("latency", "chats", "copies"), [(1.3, [1], 1), (3.2, [1], 1), (9.0, [1], 1), (1.3, [1, 2], 1), (3.2, [1, 2], 2)]
+        ("latency", "chats", "copies"),
+        [(1.3, [1], 1), (3.2, [1], 1), (9.0, [1], 1), (1.3, [1, 2], 1), (3.2, [1, 2], 2)],
     )
     def test_a_slow_telegram_is_not_told_everything_five_times(
         self, telegram: Telegram, latency: float, chats: list[int], copies: int
@@ -180,17 +181,15 @@ class TestPresses:
         press(talk, Reply(Screen("key", qr=qr)))
         assert lost in telegram.called
 
-    @pytest.mark.parametrize(
-        ("silence", "fate", "toast"), [(30, Fate.OWED, "muted"), (LONGEST_OWED_SECONDS + 30, Fate.DROPPED, "muted_long")]
-    )
+    @pytest.mark.parametrize(("silence", "fate"), [(30, Fate.OWED), (LONGEST_OWED_SECONDS + 30, Fate.DROPPED)])
     def test_the_word_over_it_promises_only_what_will_be(
-        self, telegram: Telegram, talk: Talk, monkeypatch: pytest.MonkeyPatch, silence: float, fate: Fate, toast: str
+        self, telegram: Telegram, talk: Talk, monkeypatch: pytest.MonkeyPatch, silence: float, fate: Fate
     ) -> None:
         toasts: list[str | None] = []
         monkeypatch.setattr(talk, "answer", lambda _id, toast=None, **_: toasts.append(toast))
         telegram.silence[7] = silence
         press(talk, Reply(Screen("bill")))
-        assert toasts == [getattr(words.RU, toast)]
+        assert toasts == [words.RU.muted if fate is Fate.OWED else words.RU.muted_long]
         assert talk.show(7, 6, Screen("bill")).fate is fate
         assert talk.show(7, 6, Screen("bill"), later=False).fate is Fate.DROPPED
 
