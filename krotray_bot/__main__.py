@@ -40,7 +40,7 @@ def main() -> int:
         Office(talk).register(bot)
         desk = Desk(talk, me)
         desk.register(bot)  # last: it answers whatever nobody else has taken
-        Poller(bot, failures, stop, [talk, desk.bills]).run()
+        Poller(bot, failures, stop, [talk, desk.bills, desk.checks]).run()
     except faults.WrongToken as error:
         print(error, file=sys.stderr)
         return 1

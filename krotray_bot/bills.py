@@ -16,7 +16,7 @@ from uuid import UUID
 
 from krotray_bot import faults, screens
 from krotray_bot.apologies import apology
-from krotray_bot.talk import Screen, Talk
+from krotray_bot.talk import Fate, Screen, Talk
 from krotray_bot.words import Words
 from krotray_core import checkout
 from krotray_core.checkout import Noted
@@ -31,7 +31,9 @@ MOST_QUEUED = 16
 AT_ONCE_SECONDS = 0.4
 # Longer than YooKassa may take; then the person is told to come back.
 LONGEST_SECONDS = 20.0
-TRIES = 3  # to turn a message over while Telegram is not well
+# To turn a message over while Telegram is not well, each after twice the pause: more than two minutes together.
+TRIES, FIRST_PAUSE_SECONDS = 10, 0.25
+LONGEST_KEPT_SECONDS = 600.0  # for a chat that Telegram wants left alone
 IDLE_SECONDS = 30.0
 
 
@@ -49,6 +51,7 @@ class Bill:
     error: Exception | None = None
     done: Event = field(default_factory=Event)
     tries: int = 0
+    next_try: float = 0.0
 
     def outcome(self) -> Payment:
         """The payment with an address to pay at. Raises why there is none."""
@@ -69,18 +72,24 @@ class Bills:
         self._lock, self._threads = Lock(), 0
 
     def ask(self, noted: Noted, chat_id: int, words: Words, again: str) -> Bill:
-        """Has a payment made; the same for one that is in the making. Raises GatewayUnavailable when too many are."""
-        bill = self._open.get(noted.payment.id)
-        if bill is not None:
-            return bill
-        alone = not self._open
+        """Has a payment made; the same for one that is in the making.
+
+        Raises GatewayUnavailable when too many are, or no thread can be had.
+        """
+        before = self._open.get(noted.payment.id)
+        if before is not None and before.error is None:
+            return before
+        alone = all(bill.done.is_set() for bill in self._open.values())
         bill = Bill(noted, chat_id, words, again, time.monotonic())
-        try:
-            self._queue.put_nowait(bill)
-        except Full:
-            raise GatewayUnavailable("too many payments are in the making") from None
+        if before is not None:  # it has failed, and that could not be shown yet
+            bill.messages |= before.messages
+        with self._lock:  # under which a thread that finds nothing to do leaves
+            self._staff()
+            try:
+                self._queue.put_nowait(bill)
+            except Full:
+                raise GatewayUnavailable("too many payments are in the making") from None
         self._open[noted.payment.id] = bill
-        self._staff()
         if alone and bill.done.wait(AT_ONCE_SECONDS):  # behind others it would only hold up more people
             del self._open[noted.payment.id]
         return bill
@@ -97,39 +106,57 @@ class Bills:
 
     @property
     def waits(self) -> bool:
-        """Whether anybody waits for a payment of theirs."""
-        return bool(self._open)
+        """Whether anybody waits for a payment of theirs who could be shown it."""
+        return any(not self._talk.muted(bill.chat_id) for bill in self._open.values())
 
     def tend(self) -> None:
         """Turns over what is made, or will not be."""
         for payment_id, bill in list(self._open.items()):
-            if bill.done.is_set() or time.monotonic() - bill.since > LONGEST_SECONDS:
+            now = time.monotonic()
+            if now - bill.since > LONGEST_KEPT_SECONDS:
                 del self._open[payment_id]
-                if not self._turn_over(bill):
-                    if bill.tries < TRIES:
-                        self._open[payment_id] = bill
+            elif not bill.done.is_set() and now - bill.since <= LONGEST_SECONDS:
+                continue
+            elif now >= bill.next_try and not self._talk.muted(bill.chat_id):
+                well = self._turn_over(bill)
+                if not bill.messages or bill.tries >= TRIES:
+                    del self._open[payment_id]
+                if not well:
                     break  # the next time round; meanwhile whoever has come has their turn
 
     def _turn_over(self, bill: Bill) -> bool:
-        """False when Telegram did not take all of it."""
+        """Shows it in those messages that are left. False when Telegram is not well."""
         screen = _face(bill)
-        bill.tries += 1
         for message_id in list(bill.messages):
             try:
-                self._talk.show(bill.chat_id, message_id, screen)
+                # Nothing is owed: we come again by ourselves, unless the person goes elsewhere meanwhile.
+                told = self._talk.show(bill.chat_id, message_id, screen, later=False)
             except Exception as error:
                 log.warning("a bill is not shown: %s", faults.describe(error))
                 if faults.passes(error):
+                    bill.next_try = time.monotonic() + FIRST_PAUSE_SECONDS * 2**bill.tries
+                    bill.tries += 1
                     return False
+            else:
+                if told.fate is Fate.DROPPED:
+                    return True
             bill.messages.discard(message_id)
         return True
 
     def _staff(self) -> None:
-        """One more thread, if there may be one. Daemons: who stops the bot does not wait for YooKassa."""
-        with self._lock:
-            if self._threads < THREADS:
-                self._threads += 1
+        """One more thread, if there may be one; under the lock. Daemons: who stops the bot does not wait for YooKassa.
+
+        Raises GatewayUnavailable when there is none at all.
+        """
+        if self._threads < THREADS:
+            try:
                 Thread(target=self._work, name="bills", daemon=True).start()
+            except RuntimeError as error:  # the system gives us no more
+                log.error("no thread for bills: %s", faults.describe(error))  # noqa: TRY400
+                if not self._threads:
+                    raise GatewayUnavailable("no thread can be started") from None
+            else:
+                self._threads += 1
 
     def _work(self) -> None:
         while True:

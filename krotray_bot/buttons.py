@@ -1,7 +1,7 @@
 """The buttons under messages. Pure.
 
 What a button of ours does is told by its data: `go:<screen>` turns the message over to a screen. Notices have plain `buy`,
-`key`, `help` and `home`: those are answered with a new message, for a notice stays what it is.
+`key`, `connect`, `help` and `home`: those are answered with a new message, for a notice stays what it is.
 """
 
 from __future__ import annotations

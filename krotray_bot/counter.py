@@ -11,11 +11,11 @@ from krotray_bot import screens
 from krotray_bot import words as languages
 from krotray_bot.apologies import apology
 from krotray_bot.pace import Pace, Turn
-from krotray_bot.talk import Talk
+from krotray_bot.talk import Fate, Talk, Told
 from krotray_bot.visit import Reply, Visit
 
-# Buttons of notices: those messages are not screens, and stay.
-FROM_NOTICES = frozenset({"buy", "key", "help", "home"})
+# Buttons of notices: those messages are not screens, and stay. (`help` is where earlier ones said "How to connect".)
+FROM_NOTICES = frozenset({"buy", "key", "connect", "help", "home"})
 MOST_REMEMBERED = 500
 
 Action = Callable[[Visit], Reply]
@@ -60,33 +60,32 @@ class Counter:
         if pressed in self._done:
             self._talk.answer(call.id, chat_id=visit.chat_id)
             return
-        slow = data.startswith("pay:")
-        if slow:  # YooKassa may take its time, and the button should not look dead meanwhile
-            self._talk.answer(call.id, self._silence(visit), chat_id=visit.chat_id)
         again = f"go:{data}" if data in FROM_NOTICES else data or "go:home"
         reply = self._guarded(visit, lambda who: react(who, data), again=again)
-        if not slow:
-            toast = reply.toast or (self._silence(visit) if reply.screen else None)
-            self._talk.answer(call.id, toast, chat_id=visit.chat_id)
-        if reply.screen is None:
-            return
-        if data in FROM_NOTICES:
-            self._talk.send(visit.chat_id, reply.screen)
-        elif reply.screen.qr is None and not getattr(call.message, "photo", None):
-            message_id = self._talk.show(visit.chat_id, call.message.message_id, reply.screen)
-            if reply.shown and message_id is not None:
-                reply.shown(message_id)
-        elif self._talk.replace(visit.chat_id, call.message.message_id, reply.screen):
+        told = self._turn_over(call, data, reply)
+        if told and told.away:
             self._done[pressed] = None
             if len(self._done) > MOST_REMEMBERED:
                 self._done.popitem(last=False)
+        # Last of all: whether that comes in time changes nothing, and only now it is known what there is to say.
+        self._talk.answer(call.id, reply.toast or _silence(visit, told), chat_id=visit.chat_id)
+
+    def _turn_over(self, call: CallbackQuery, data: str, reply: Reply) -> Told | None:
+        """Shows what a press leads to: in the message under whose button it was, unless that is a notice."""
+        if reply.screen is None:
+            return None
+        chat_id, message_id = call.message.chat.id, call.message.message_id
+        if data in FROM_NOTICES:
+            return self._talk.send(chat_id, reply.screen)
+        if reply.screen.qr is not None or getattr(call.message, "photo", None):
+            return self._talk.replace(chat_id, message_id, reply.screen)
+        told = self._talk.show(chat_id, message_id, reply.screen)
+        if reply.shown and told.message_id is not None:
+            reply.shown(told.message_id)
+        return told
 
     def _turn(self, person_id: int) -> Turn:
         return self._pace.turn(person_id) if self._pace else Turn.SERVE
-
-    def _silence(self, visit: Visit) -> str | None:
-        """What to say over a button whose answer cannot be seen yet."""
-        return visit.words.muted if self._talk.muted(visit.chat_id) else None
 
     def _guarded(self, visit: Visit, action: Action, *, again: str) -> Reply:
         """The action's reply; instead of an exception one that says what happened to the money and what to do."""
@@ -97,3 +96,14 @@ class Counter:
             if again.startswith("check:"):  # a new face would take away the button to pay with
                 return Reply(toast=text)
             return Reply(screens.fault(visit.words, text, again))
+
+
+def _silence(visit: Visit, told: Told | None) -> str | None:
+    """What to say over a button whose answer cannot be seen yet."""
+    match told and told.fate:
+        case Fate.OWED:
+            return visit.words.muted
+        case Fate.DROPPED:
+            return visit.words.muted_long
+        case _:
+            return None

@@ -16,6 +16,7 @@ from telebot.types import User as Account
 
 from krotray_bot import decor, faults, keyring, screens, shop
 from krotray_bot.bills import Bills
+from krotray_bot.checks import Checks
 from krotray_bot.counter import Action, Counter
 from krotray_bot.pace import Pace
 from krotray_bot.talk import Talk
@@ -34,7 +35,7 @@ class Desk:
 
     def __init__(self, talk: Talk, me: Account | None = None) -> None:
         self._counter, self._keyring, self._me = Counter(talk, Pace()), keyring.Keyring(), me
-        self.bills = Bills(talk)
+        self.bills, self.checks = Bills(talk), Checks(talk)
         self._screens: dict[str, Action] = {
             "buy": shop.tariffs,
             "key": keyring.show,
@@ -78,6 +79,7 @@ class Desk:
     def _react(self, visit: Visit, data: str) -> Reply:
         if visit.message_id is not None and not data.startswith("check:"):  # that one leaves the message as it is
             self.bills.let_go(visit.chat_id, visit.message_id)
+            self.checks.let_go(visit.chat_id, visit.message_id)
         match data.split(":"):
             case ["go", name] | [name] if name in self._screens:
                 reply = self._screens[name](visit)
@@ -90,7 +92,7 @@ class Desk:
             case ["plan" | "pay", *_]:  # of earlier versions: nobody knows what price stood there
                 reply = shop.tariffs(visit)
             case ["check", payment_id]:
-                reply = shop.check(visit, payment_id)
+                reply = shop.check(visit, payment_id, self.checks)
             case ["on", platform]:
                 reply = keyring.platform(visit, platform)
             case ["go", "rotate"]:

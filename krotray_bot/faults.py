@@ -14,6 +14,8 @@ from krotray_core.errors import KrotRayError
 
 _OURS = Path(__file__).parent.parent
 _LONGEST = 200
+# What the library raises when a call comes to nothing, for whatever reason.
+CALL_FAILED = (requests.RequestException, ApiException)
 
 
 class WrongToken(Exception):
@@ -46,7 +48,7 @@ def telegram_away(error: BaseException | None) -> bool:
     """Whether Telegram itself could not be reached or was not well: the same call may succeed later."""
     if isinstance(error, ApiTelegramException):
         return error.error_code >= 500
-    return isinstance(error, requests.RequestException | ApiException)
+    return isinstance(error, CALL_FAILED)
 
 
 def passes(error: BaseException | None) -> bool:

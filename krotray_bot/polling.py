@@ -7,8 +7,8 @@ and forgets a stop that comes before it runs; so only its parsing, its handlers 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 from telebot import ExceptionHandler, TeleBot, apihelper, types
@@ -25,9 +25,12 @@ ALLOWED_UPDATES = ["message", "callback_query", "my_chat_member"]
 LONG_POLL_SECONDS = 5
 SHORT_POLL_SECONDS = 1  # while something else waits to be said
 BATCH = 25  # what a crash makes us do again at most
-TRIES = 5  # of an update whose answer Telegram would not take, or which only the database could
-# What one update may take when others wait: an answer given up is better than nobody served.
-BUDGET_SECONDS = 3.0
+# Of an update whose answer Telegram would not take, though it gave us updates in between: only then it is about that update,
+# and an answer given up is better than nobody served.
+TRIES, TRIES_BEFORE_OTHERS = 5, 3
+# What the first try may take when others wait, and each that follows: that the first one was too short may have been all.
+FIRST_SECONDS, AGAIN_SECONDS = 3.0, 10.0
+CHORE_SECONDS = 3.0
 LONGEST_PAUSE_SECONDS = 2.0  # between tries: nobody who comes meanwhile is to wait longer
 
 
@@ -66,9 +69,8 @@ class Poller:
         self._bot, self._failures, self._stop, self._chores = bot, failures, stop, chores
         self._offset = 0
         self._unconfirmed = False
-        self._pauses = Pauses()
-        self._tried = (0, 0)  # an update and how often its handling has failed
-        self._since = 0.0  # when that one was first in hand
+        self._pauses, self._retries = Pauses(), Pauses()
+        self._tried = (0, 0)  # an update and how often its handling has failed since Telegram was last out of reach
 
     def run(self) -> None:
         """Until told to stop. Raises WrongToken when Telegram no longer accepts the token."""
@@ -146,38 +148,34 @@ class Poller:
         except Exception as error:  # a shape that the library does not know yet
             log.error("update %s cannot be read and is skipped: %s", update_id, faults.describe(error))  # noqa: TRY400
             return self._done(update_id)
-        if self._tried[0] != update_id:
-            self._tried, self._since = (update_id, 0), time.monotonic()
-        if others and self._left() <= 0:
-            log.error("update %s is given up: others wait", update_id)
+        tried = self._tried[1] if self._tried[0] == update_id else 0
+        if tried >= (TRIES_BEFORE_OTHERS if others else TRIES):
+            log.error("update %s is given up", update_id)
             return self._done(update_id)
-        with transport.within(max(self._left(), 0)):
+        seconds = AGAIN_SECONDS if tried else FIRST_SECONDS
+        with transport.within(seconds) if others else nullcontext():
             self._bot.process_new_updates([update])
         failure = self._failures.take()
         if failure is None:
             return self._done(update_id)
         log.error("update %s: %s", update_id, faults.describe(failure))
-        self._tried = (update_id, self._tried[1] + 1)
-        pause = min(faults.asked_pause(failure) or self._pauses.next(), LONGEST_PAUSE_SECONDS)
-        if not faults.passes(failure) or self._tried[1] >= TRIES or (others and pause > self._left()):
+        if not faults.passes(failure):
             return self._done(update_id)
-        self._stop.pause(pause)
+        self._tried = (update_id, tried + 1)
+        self._stop.pause(min(faults.asked_pause(failure) or self._retries.next(), LONGEST_PAUSE_SECONDS))
         return False
-
-    def _left(self) -> float:
-        """The seconds that the update in hand may still take while others wait."""
-        return self._since + BUDGET_SECONDS - time.monotonic()
 
     def _tend(self) -> None:
         for chore in self._chores:
             self._stop.check()
             try:
-                with transport.within(BUDGET_SECONDS):
+                with transport.within(CHORE_SECONDS):
                     chore.tend()
             except Exception as error:  # nobody's update is to suffer for it
                 log.error("a chore failed: %s", faults.describe(error))  # noqa: TRY400
 
     def _done(self, update_id: int) -> bool:
+        self._retries.reset()
         self._offset, self._unconfirmed = update_id + 1, True
         return True
 

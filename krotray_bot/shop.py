@@ -6,6 +6,7 @@ from uuid import UUID
 
 from krotray_bot import screens
 from krotray_bot.bills import Bills
+from krotray_bot.checks import Checks
 from krotray_bot.visit import Reply, Visit
 from krotray_core import billing, cabinet, checkout, clock, plans, settings
 from krotray_core.cabinet import Cabinet
@@ -47,13 +48,15 @@ def pay(visit: Visit, code: str, seen: str, method: str, bills: Bills) -> Reply:
     return Reply(screens.making_bill(visit.words, again), shown=lambda message_id: bills.show_in(bill, message_id))
 
 
-def check(visit: Visit, payment_id: str) -> Reply:
-    """ "I have paid": has a worker ask YooKassa soon, and answers with what is known so far. Raises NotFound."""
+def check(visit: Visit, payment_id: str, checks: Checks) -> Reply:
+    """ "I have paid": has a worker ask YooKassa soon; what it hears will stand here in a moment. Raises NotFound."""
     user = visit.user()
     payment = billing.of_user(user.id, _id(payment_id))
     if payment.status == "pending" and payment.flagged_at is None:
         money.check(payment)
-        return Reply(toast=visit.words.not_seen_yet)
+        if visit.message_id is not None:
+            checks.watch(payment, visit.chat_id, visit.message_id, visit.words)
+        return Reply(toast=visit.words.checking)
     return Reply(screens.checked(visit.words, payment, cabinet.of_user(user.id), clock.now()))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum, auto
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +16,7 @@ from telebot.apihelper import ApiTelegramException
 from telebot.types import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions
 
 from krotray_bot import faults, measure
-from krotray_bot.mutes import Mutes
+from krotray_bot.mutes import Mutes, Owed
 from krotray_bot.stop import Stop
 from krotray_core import delivery, leases, qr, users
 from krotray_core.errors import Invalid
@@ -23,6 +25,10 @@ log = logging.getLogger(__name__)
 
 LONGEST_TOAST = 200  # characters
 MOST_AT_ONCE = 5  # late answers, before whoever has come meanwhile has their turn
+LATE_SECONDS = 1.0  # and no more of them begin after that
+MOST_LOSSES = (
+    2  # of a late answer: one that got no answer itself may have arrived, and nobody wants to read it over and over
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,24 @@ class Screen:
     caption: str = ""
 
 
+class Fate(Enum):
+    """What became of something that was to be said."""
+
+    SAID = auto()
+    OWED = auto()  # the chat is mute and will hear it when that is over
+    DROPPED = auto()  # the chat is mute, and for too long
+    LOST = auto()  # they have blocked the bot
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """That, the message that has it or will have it, if that is known, and whether the one that it replaces is away."""
+
+    fate: Fate
+    message_id: int | None = None
+    away: bool = False
+
+
 class Talk:
     """The bot's voice. Every call may be repeated; each raises what the library raises, where repeating may help.
 
@@ -47,45 +71,37 @@ class Talk:
         self._bot, self._stop = bot, stop
         self._mutes = Mutes()
 
-    def send(self, chat_id: int, screen: Screen) -> int | None:
-        """A new message; its id, if it is there already. Somebody who has blocked the bot is noted as out of reach."""
+    def send(self, chat_id: int, screen: Screen) -> Told:
+        """A new message. Somebody who has blocked the bot is noted as out of reach."""
         return self._say(chat_id, lambda: self._send(chat_id, screen))
 
-    def show(self, chat_id: int, message_id: int, screen: Screen) -> int | None:
+    def show(self, chat_id: int, message_id: int, screen: Screen, *, later: bool = True) -> Told:
         """Turns our message into this screen; where that is not possible (any more), it is sent anew.
 
-        Returns the id of the message that has it, or will have it, if that is known.
+        A mute chat hears it later; without `later` it is dropped there, for somebody who comes again by themselves.
         """
         if screen.qr is not None:  # a text cannot become a picture
-            self.replace(chat_id, message_id, screen)
-            return None
-        shown = self._say(chat_id, lambda: self._edit(chat_id, message_id, screen))
-        return message_id if shown is None else shown
+            return self.replace(chat_id, message_id, screen, later=later)
+        told = self._say(chat_id, lambda: self._edit(chat_id, message_id, screen), later=later)
+        return told if told.message_id is not None else Told(told.fate, message_id)
 
-    def replace(self, chat_id: int, message_id: int, screen: Screen) -> bool:
+    def replace(self, chat_id: int, message_id: int, screen: Screen, *, later: bool = True) -> Told:
         """Sends this screen and then takes the message away, in this order: better both than neither.
 
-        Returns whether it is away; Telegram keeps what is older than two days.
+        Telegram keeps what is older than two days.
         """
-        if self.send(chat_id, screen) is None:
-            return False
-        try:
-            self._bot.delete_message(chat_id, message_id)
-        except ApiTelegramException as error:
-            log.info("a message stays: %s", faults.describe(error))
-            return False
-        return True
+        told = self._say(chat_id, lambda: self._send(chat_id, screen), later=later)
+        return Told(told.fate, told.message_id, away=told.fate is Fate.SAID and self._delete(chat_id, message_id))
 
     def answer(self, query_id: str, toast: str | None = None, *, chat_id: int | None = None) -> None:
-        """Ends the waiting of a pressed button in a chat, with a word or without one."""
+        """Ends the waiting of a pressed button in a chat, with a word or without one; raises nothing of Telegram's."""
         try:
             self._bot.answer_callback_query(query_id, toast[:LONGEST_TOAST] if toast else None)
-        except ApiTelegramException as error:
-            if error.error_code == 429 and chat_id is not None:
-                self._mute(chat_id, error)
-            elif error.error_code not in (400, 429):
-                raise
-            # Too old: the press came while we were away. What it asked for is done all the same.
+        except faults.CALL_FAILED as error:
+            wanted = faults.asked_pause(error)
+            if wanted is not None and chat_id is not None:
+                self._mute(chat_id, wanted)
+            # Lost, or too old: the press came while we were away. What it asked for is done all the same.
             log.info("a press stays without an answer: %s", faults.describe(error))
 
     def muted(self, chat_id: int) -> bool:
@@ -104,35 +120,54 @@ class Talk:
             log.warning("Telegram wants a pause of %.1f s", pause)
             _hold_notices(pause)
             self._stop.pause(pause)
+            return  # the time for this round is over; the next one says what is owed
+        began = time.monotonic()
         for _ in range(MOST_AT_ONCE):
             due = self._mutes.due()
-            if due is None:
-                break
-            try:
-                self._say(*due, again=False)
-            except Exception as error:  # whatever a network can come up with; the person presses again
-                log.warning("a late answer is dropped: %s", faults.describe(error))
+            if due is None or not self._say_late(*due):
                 break  # the others' time may be better spent a little later
+            if time.monotonic() - began > LATE_SECONDS:
+                break  # the next one is to have time enough
 
-    def _say(self, chat_id: int, say: Callable[[], int | None], *, again: bool = True) -> int | None:
-        """Says it, or, if the chat is mute, (`again`) later. None when it was not said."""
+    def _say_late(self, chat_id: int, owed: Owed) -> bool:
+        """False when something else is wrong than that the chat still wants its silence."""
+        try:
+            self._mutes.spoken(chat_id)
+            owed.say()
+        except Exception as error:  # whatever a network can come up with
+            wanted = faults.asked_pause(error)
+            if wanted is not None:
+                self._mute(chat_id, wanted)
+            elif _blocked(error):
+                _lost(chat_id)
+                return True
+            else:
+                owed.losses += 1
+            worth_it = faults.passes(error) and owed.losses < MOST_LOSSES
+            if not (worth_it and self._mutes.owe_again(chat_id, owed)):  # the person presses again
+                log.warning("a late answer is dropped: %s", faults.describe(error))
+            return wanted is not None
+        return True
+
+    def _say(self, chat_id: int, say: Callable[[], int | None], *, later: bool = True) -> Told:
+        """Says it, or, if the chat is mute, (`later`) when that is over."""
         if not self.muted(chat_id):
             try:
-                return say()
+                self._mutes.spoken(chat_id)
+                return Told(Fate.SAID, say())
             except ApiTelegramException as error:
-                if error.error_code == 403:
+                if _blocked(error):
                     _lost(chat_id)
-                    return None
-                if error.error_code != 429:
+                    return Told(Fate.LOST)
+                wanted = faults.asked_pause(error)
+                if wanted is None:
                     raise
-                self._mute(chat_id, error)
-        if again:
-            self._mutes.owe(chat_id, say)
-        return None
+                self._mute(chat_id, wanted)
+        return Told(Fate.OWED if later and self._mutes.owe(chat_id, say) else Fate.DROPPED)
 
-    def _mute(self, chat_id: int, error: ApiTelegramException) -> None:
-        log.warning("Telegram wants a chat left alone for %.1f s", faults.retry_after(error))
-        self._mutes.add(chat_id, faults.retry_after(error))
+    def _mute(self, chat_id: int, seconds: float) -> None:
+        log.warning("Telegram wants a chat left alone for %.1f s", seconds)
+        self._mutes.add(chat_id, seconds)
 
     def _send(self, chat_id: int, screen: Screen) -> int | None:
         if screen.qr is not None:
@@ -152,11 +187,21 @@ class Talk:
             if _gone(error):
                 return self._send(chat_id, screen)
             if "no text in the message" in error.description:
-                self.replace(chat_id, message_id, screen)
-                return None
+                sent = self._send(chat_id, screen)
+                self._delete(chat_id, message_id)
+                return sent
             if "message is not modified" not in error.description:
                 raise
         return message_id
+
+    def _delete(self, chat_id: int, message_id: int) -> bool:
+        """Whether the message is away."""
+        try:
+            self._bot.delete_message(chat_id, message_id)
+        except faults.CALL_FAILED as error:  # not worth saying everything once more
+            log.info("a message stays: %s", faults.describe(error))
+            return False
+        return True
 
     def _picture(self, chat_id: int, screen: Screen, text: str) -> int | None:
         """The QR code and what belongs below it. None when there is no picture to be had: the text has to do."""
@@ -204,6 +249,10 @@ def _lost(chat_id: int) -> None:
         users.lost(chat_id)
     except SQLAlchemyError as error:  # the next message to them will say so again
         log.error("no database: %s", faults.describe(error))  # noqa: TRY400
+
+
+def _blocked(error: Exception) -> bool:
+    return isinstance(error, ApiTelegramException) and error.error_code == 403
 
 
 def _gone(error: ApiTelegramException) -> bool:

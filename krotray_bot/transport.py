@@ -18,11 +18,8 @@ import requests
 
 from krotray_core.deadlines import Session
 
-PAUSE_SECONDS = 15.0  # between two packets; longer than the long poll
-ANSWER_SECONDS = 30.0
-SHORTEST_SECONDS = (
-    1  # what a call gets whose time is over: the one before it may have been slow, and this one need not be
-)
+ANSWER_SECONDS = 30.0  # complete, where nobody waits
+SHORTEST_SECONDS = 1  # for a call whose time is over: the one before it may have been slow, and this one need not be
 
 _ends: ContextVar[float | None] = ContextVar("when the calls of now have to be done", default=None)
 
@@ -49,7 +46,7 @@ def send(
     """One call, as the library's CUSTOM_REQUEST_SENDER. Raises requests.RequestException, whose text may hold the token."""
     ends = _ends.get()
     if ends is None:
-        session = _session(PAUSE_SECONDS, ANSWER_SECONDS)
+        session = _session(timeout[1], ANSWER_SECONDS)
     else:
         left = max(math.ceil(ends - time.monotonic()), SHORTEST_SECONDS)  # whole seconds: a session for each
         session, timeout = _session(left, left), (min(timeout[0], left), left)

@@ -13,7 +13,7 @@ from telebot.types import CallbackQuery
 
 from krotray_bot import screens, words
 from krotray_bot.desk import Desk
-from krotray_bot.talk import Screen, Talk
+from krotray_bot.talk import Fate, Screen, Talk, Told
 from krotray_core import billing, money, plans, users
 from krotray_core.errors import Invalid, KrotRayError, NotFound, UnknownPlan
 from krotray_core.models import Payment, Plan
@@ -239,15 +239,17 @@ class Chat(Talk):
     def __init__(self) -> None:
         self.shown: list[Screen] = []
 
-    def show(self, chat_id: int, message_id: int | None, screen: Screen) -> None:
+    def show(self, chat_id: int, message_id: int, screen: Screen, *, later: bool = True) -> Told:
         """Turns the message over."""
         assert chat_id
-        assert message_id
+        assert later
         self.shown.append(screen)
+        return Told(Fate.SAID, message_id)
 
-    def answer(self, query_id: str, toast: str | None = None) -> None:
+    def answer(self, query_id: str, toast: str | None = None, *, chat_id: int | None = None) -> None:
         """Ends the waiting of a press."""
         assert query_id
+        assert chat_id
         assert toast is None
 
 

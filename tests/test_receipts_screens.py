@@ -18,7 +18,7 @@ from telebot.types import CallbackQuery, Message
 
 from krotray_bot import screens, words
 from krotray_bot.desk import Desk
-from krotray_bot.talk import Screen, Talk
+from krotray_bot.talk import Fate, Screen, Talk, Told
 from krotray_core import billing, checkout, plans, reasons, settings, users
 from krotray_core.cabinet import Cabinet
 from krotray_core.errors import EmailInvalid
@@ -158,18 +158,21 @@ class Chat(Talk):
     def __init__(self) -> None:
         self.shown: list[Screen] = []
 
-    def show(self, chat_id: int, message_id: int | None, screen: Screen) -> None:
+    def show(self, chat_id: int, message_id: int, screen: Screen, *, later: bool = True) -> Told:
         """Turns the message over."""
-        assert (chat_id, message_id) != (0, 0)
+        assert chat_id
+        assert later
         self.shown.append(screen)
+        return Told(Fate.SAID, message_id)
 
-    def send(self, chat_id: int, screen: Screen) -> None:
+    def send(self, chat_id: int, screen: Screen) -> Told:
         """Says it in a new message."""
-        self.show(chat_id, None, screen)
+        return self.show(chat_id, 2, screen)
 
-    def answer(self, query_id: str, toast: str | None = None) -> None:
+    def answer(self, query_id: str, toast: str | None = None, *, chat_id: int | None = None) -> None:
         """Ends the waiting of a press."""
         assert query_id != toast
+        assert chat_id
 
 
 class Buyer:

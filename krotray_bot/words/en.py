@@ -38,7 +38,7 @@ EN = Words(
     pay_by={"sbp": "Pay by SBP", "card": "Pay by card"},
     methods={"sbp": "SBP (Faster Payments)", "card": "Bank card"},
     greeting="Hello{name}. This is <b>KrotRay</b>, the mole who digs you a tunnel to the open internet.",
-    not_understood="I understand buttons and commands. Please choose:",
+    not_understood="I only understand buttons and commands. Please choose:",
     choose_plan="For how long? If you already have days, these are added to them, and your key stays the same.",
     nothing_on_sale="Nothing is on sale at the moment. A subscription that runs works as before. Please look in a little later.",
     plans_changed="Our plans have changed, no money was taken.",
@@ -50,14 +50,14 @@ EN = Words(
         "Press “Pay”, then come back here and press “Check the payment”: the key will appear right here."
     ),
     making_bill=(
-        "One moment, your bill is being made. The “Pay” button will appear right here; no money was taken yet.\n\n"
+        "One moment, your bill is being made. The “Pay” button will appear right here; no money has been taken yet.\n\n"
         "If it is not here in half a minute, press “Try again”: there will be no second bill."
     ),
     paid="The payment went through, thank you.\n\n",
     part_returned="Of this payment {price} went back to you.\n\n",
     preparing="Your key is being made, usually within seconds. Press “Refresh”; you may close the chat, the key will wait.",
     works="<b>Your key works until {date}</b>, {days_left}.",
-    used="This period: {volume}.",
+    used="Used this period: {volume}.",
     how_to_copy="Point your VPN app's camera at the picture, or tap a line to copy it.",
     key_below="The link and the key are in the next message.",
     one_press="Have an app already? Add the key with one button:",
@@ -103,17 +103,17 @@ EN = Words(
     invitation=(
         "<b>Invite friends</b>\nHere is your link, send it to whoever needs the open internet:\n\n{link}\n\n{came}"
     ),
-    people_came=lambda number: f"{number} {'person has' if number == 1 else 'people have'} come by it.",
-    nobody_came="Nobody has come by it yet.",
+    people_came=lambda number: f"{number} {'person has' if number == 1 else 'people have'} come through it.",
+    nobody_came="Nobody has come through it yet.",
     share_text="KrotRay, the VPN that connects within a minute:",
     no_invitation="The link is not ready yet. Try again in a minute.",
-    ask_email="Which e-mail address should the receipt go to? Write it here, such as anna@example.com. No money was taken yet.",
+    ask_email="Which e-mail address should the receipt go to? Write it here, e.g. anna@example.com. No money has been taken yet.",
     email_kept="The receipt will go to <b>{email}</b>. To change the address, send another one.",
     choose_both="Now the payment. Choose a period and a way to pay:",
     email_wrong="This does not look like an e-mail address. Please check it and send it again. No money was taken.",
     email_hint="If this was the e-mail address for the receipt, please write nothing but the address: anna@example.com.",
     receipt_goes_to="\n\nThe receipt goes to {email}. For another address, just write it here.",
-    not_seen_yet="No payment seen yet, we are checking. If you have paid, the money is safe. Press again in a minute.",
+    checking="Checking. The key will come here by itself.",
     reasons=reasons.EN,
     canceled="The payment did not go through, no money was taken. You can try again or pay in another way.",
     refunded="This payment was returned: {price} goes back where it came from, usually within a few days.",
@@ -129,6 +129,7 @@ EN = Words(
     no_payment="You have no such payment, and no money was taken for it. Please choose a plan again.",
     broken="Something broke on our side, and we can see it. If you have paid, the payment is safe. Please try again.",
     too_fast="That was a lot of presses at once. If you have paid, the payment is safe. Try again in a few seconds.",
-    muted="Telegram asks us to slow down: the answer will be late. Your payment is safe. No answer? Press again in a minute.",
+    muted="Telegram asks us to slow down: the answer will come later. Your payment is safe. If it does not come, press again.",
+    muted_long="Telegram asks us not to write to you now: no answer will come. Your payment is safe. Press again later.",
     office=office.EN,
 )

@@ -100,7 +100,7 @@ class Words:
     receipt_goes_to: str
 
     # How a payment stands.
-    not_seen_yet: str
+    checking: str
     reasons: dict[str, str]
     canceled: str
     refunded: str
@@ -116,5 +116,6 @@ class Words:
     broken: str
     too_fast: str
     muted: str
+    muted_long: str
 
     office: OfficeWords

@@ -200,7 +200,7 @@ def _try_again(_data: Data, russian: bool) -> Rows:
 def _key_help(data: Data, russian: bool) -> Rows:
     """Under a key."""
     rows = copy("Скопировать ссылку" if russian else "Copy the link", data["subscription_url"])
-    return [*rows, [press("Как подключиться" if russian else "How to connect", "help")]]
+    return [*rows, [press("Как подключиться" if russian else "How to connect", "connect")]]
 
 
 def _my_key(_data: Data, russian: bool) -> Rows:

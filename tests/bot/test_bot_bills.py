@@ -11,7 +11,7 @@ import requests
 
 from krotray_bot import bills, words
 from krotray_bot.bills import MOST_QUEUED, THREADS, Bills
-from krotray_bot.talk import Screen, Talk
+from krotray_bot.talk import Fate, Screen, Talk, Told
 from krotray_core import checkout
 from krotray_core.checkout import Noted
 from krotray_core.errors import GatewayUnavailable
@@ -107,13 +107,23 @@ class Shown(Talk):
         self.faces: list[tuple[int, int, Screen]] = []
         self.failures = failures
 
-    def show(self, chat_id: int, message_id: int, screen: Screen) -> int | None:
+        self.mute = False
+
+    def muted(self, chat_id: int) -> bool:
+        """Whether they hear nothing now."""
+        assert chat_id
+        return self.mute
+
+    def show(self, chat_id: int, message_id: int, screen: Screen, *, later: bool = True) -> Told:
         """Another face for a message."""
+        assert not later, "bills come again by themselves"
         if self.failures:
             self.failures -= 1
             raise requests.ConnectionError
+        if self.mute:
+            return Told(Fate.DROPPED, message_id)
         self.faces.append((chat_id, message_id, screen))
-        return message_id
+        return Told(Fate.SAID, message_id)
 
 
 def noted(user: User) -> Noted:
@@ -207,3 +217,70 @@ class TestMaking:
         go_on.set()
         [(_, _, screen)] = talk.faces
         assert screen.text == words.EN.gateway_away
+
+    def test_a_chat_that_is_mute_for_long_gets_its_button_afterwards(self, fresh: World, user: User) -> None:
+        assert fresh
+        talk, go_on = Shown(), Event()
+
+        def make(one: Noted) -> Payment:
+            assert go_on.wait(10)
+            return checkout.make(one)
+
+        made = Bills(talk, make)
+        bill = made.ask(noted(user), 7, words.EN, "pay:x")
+        made.show_in(bill, 1)
+        go_on.set()
+        assert bill.done.wait(10)
+        for talk.mute in (True, True, False):
+            assert talk.faces == []
+            assert made.waits is not talk.mute
+            made.tend()
+        assert (len(talk.faces), made.waits) == (1, False)
+
+    def test_a_refusal_at_the_very_moment_keeps_it_too(self, fresh: World, user: User) -> None:
+        assert fresh
+
+        class Refused(Shown):
+            def muted(self, chat_id: int) -> bool:
+                assert chat_id
+                return False
+
+        talk, go_on = Refused(), Event()
+
+        def make(one: Noted) -> Payment:
+            assert go_on.wait(10)
+            return checkout.make(one)
+
+        made = Bills(talk, make)
+        bill = made.ask(noted(user), 7, words.EN, "pay:x")
+        made.show_in(bill, 1)
+        go_on.set()
+        assert bill.done.wait(10)
+        for talk.mute in (True, False):
+            assert talk.faces == []
+            made.tend()
+        assert (len(talk.faces), made.waits) == (1, False)
+
+    def test_threads_that_could_not_be_started_are_not_counted(
+        self, fresh: World, user: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert fresh
+        made = Bills(Shown())
+        one = noted(user)
+
+        class Refused:
+            def __init__(self, **_: object) -> None:
+                pass
+
+            def start(self) -> None:
+                raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as full:
+            full.setattr(bills, "Thread", Refused)
+            for _ in range(MOST_QUEUED + THREADS):
+                with pytest.raises(GatewayUnavailable, match="thread"):
+                    made.ask(one, 7, words.EN, "pay:x")
+            assert not made.waits
+        bill = made.ask(one, 7, words.EN, "pay:x")
+        assert bill.done.wait(10)
+        assert bill.outcome().confirmation_url

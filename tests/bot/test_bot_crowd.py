@@ -7,7 +7,7 @@ import time
 
 import requests
 
-from krotray_bot.mutes import LONGEST_OWED_SECONDS, LONGEST_PAUSE_SECONDS, STORM_CHATS, Mutes
+from krotray_bot.mutes import CALM_SECONDS, CALM_SENDS, LONGEST_OWED_SECONDS, LONGEST_PAUSE_SECONDS, STORM_CHATS, Mutes
 from sandbox.process import wait_until
 from tests.bot_kit import BotWorld, Person
 
@@ -89,7 +89,7 @@ class TestEverybody:
             seconds=10,
             what="the pause",
         )
-        held = "SELECT extract(epoch FROM until - now()) FROM leases WHERE name = 'notices' AND holder = 'the bot'"
+        held = "SELECT extract(epoch FROM until - clock_timestamp()) FROM leases WHERE name = 'notices' AND holder = 'the bot'"
         [(left,)] = talking.ask(held)
         assert 0 < left <= LONGEST_PAUSE_SECONDS, "the sender of notices keeps it too"
         began = time.monotonic()
@@ -103,14 +103,29 @@ class TestEverybody:
         for _ in range(10):
             mutes.add(1, 30)
             mutes.add(2, 4)
+            mutes.add(3, 4)
         assert mutes.storm() is None
         moment[0] += 5
-        mutes.add(3, 3)
+        mutes.add(4, 3)
         assert mutes.storm() is None
-        for chat_id in (4, 5):
+        for chat_id in (5, 6, 7):
+            mutes.spoken(chat_id)
             mutes.add(chat_id, 7)
         assert mutes.storm() == 3
         assert mutes.storm() is None, "told once"
+
+    def test_those_who_hammer_are_refused_for_their_own_sake(self) -> None:
+        moment = [100.0]
+        mutes = Mutes(lambda: moment[0])
+        for chat_id in range(STORM_CHATS * 2):
+            for _ in range(CALM_SENDS + 1):
+                mutes.spoken(chat_id)
+            mutes.add(chat_id, 30)
+        assert mutes.storm() is None
+        moment[0] += CALM_SECONDS
+        for chat_id in range(STORM_CHATS):
+            mutes.add(chat_id, 5)
+        assert mutes.storm() == 5, "they have been quiet since"
 
     def test_what_is_owed_is_said_once_and_never_when_it_is_stale(self) -> None:
         moment, said = [100.0], list[str]()
@@ -118,13 +133,13 @@ class TestEverybody:
         mutes.add(1, 5)
         mutes.add(2, LONGEST_OWED_SECONDS + 1)
         for text in ("first", "last"):
-            mutes.owe(1, lambda text=text: said.append(text))
-        mutes.owe(2, lambda: said.append("stale"))
+            assert mutes.owe(1, lambda text=text: said.append(text))
+        assert not mutes.owe(2, lambda: said.append("stale")), "and whoever asks for it knows"
         assert mutes.due() is None
         moment[0] += 6
         due = mutes.due()
         assert due is not None
-        due[1]()
+        due[1].say()
         moment[0] += 100
         assert (said, mutes.due(), mutes.owing) == (["last"], None, False)
 

@@ -244,7 +244,14 @@ class TestNotices:
     """Buttons below notices, which are not screens."""
 
     @pytest.mark.parametrize(
-        ("data", "said"), [("buy", "На сколько"), ("key", "Ключа пока нет"), ("help", "Не подкл"), ("home", "Здрав")]
+        ("data", "said"),
+        [
+            ("buy", "На сколько"),
+            ("key", "Ключа пока нет"),
+            ("connect", "Где нужен"),
+            ("help", "Не подкл"),
+            ("home", "Здрав"),
+        ],
     )
     def test_a_notice_stays_what_it_is(self, talking: BotWorld, data: str, said: str) -> None:
         person = talking.somebody()

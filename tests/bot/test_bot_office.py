@@ -22,7 +22,7 @@ class TestWhoMay:
     def test_for_everybody_else_the_commands_do_not_exist(self, talking: BotWorld, command: str) -> None:
         person = talking.somebody()
         person.write(command)
-        person.hears("Я понимаю кнопки")
+        person.hears("Я понимаю только кнопки")
         for data in ("adm:stats", "adm:server:1", f"adm:give:{person.id}:30:m1", "adm:close:1"):
             talking.forge(person, data)
             person.hears("Здравствуйте")
@@ -117,9 +117,9 @@ class TestGiving:
         admin.write(f"/grant {person.id} 7")
         question = admin.hears("Подарить 7 дней человеку Мария <3")
         assert talking.days(person) == []
-        before = talking.trouble("answerCallbackQuery", hold=True)
+        before = talking.trouble("editMessageText", hold=True)
         presses = [admin.press("Да")]
-        wait_until(lambda: talking.calls("answerCallbackQuery") > before, seconds=10, what="the first press")
+        wait_until(lambda: talking.calls("editMessageText") > before, seconds=10, what="the first press")
         presses.append(admin.press("Да", question))
         talking.release()
         for press in presses:

@@ -102,11 +102,22 @@ class TestWords:
     @pytest.mark.parametrize("language", [words.RU, words.EN], ids=["ru", "en"])
     def test_faults_speak_of_the_money_calmly(self, language: words.Words) -> None:
         fields = ("gateway_away", "gateway_refused", "away_buying", "away", "no_payment", "broken", "canceled")
-        for field in (*fields, "too_fast", "muted"):
+        for field in (*fields, "too_fast", "muted", "muted_long"):
             text = getattr(language, field)
             assert re.search(r"деньги|оплата|money|payment", text.lower())
             assert "!" not in text
             assert len(text) <= 200  # it may have to fit over a button
         assert language.again in language.making_bill, "it names the button that helps when nothing comes"
+        assert len(language.checking) <= 200
         assert set(language.methods) == {"sbp", "card"}
         assert len(language.commands) == len(words.COMMANDS)
+
+    def test_what_reads_as_it_would_be_said(self) -> None:
+        """Phrases that once were not."""
+        ru, en = words.RU, words.EN
+        assert ru.used == "Использовано за этот срок: {volume}."
+        assert en.used == "Used this period: {volume}."
+        assert "has been blocked since" in en.office.unreachable
+        assert all("no money has been taken yet" in text.lower() for text in (en.making_bill, en.ask_email))
+        assert en.people_came(2) == "2 people have come through it."
+        assert (ru.not_understood[:23], en.not_understood[:17]) == ("Я понимаю только кнопки", "I only understand")

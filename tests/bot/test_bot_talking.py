@@ -52,7 +52,7 @@ class TestTalking:
     def test_help_an_unknown_word_and_a_key_that_is_not_there(self, talking: BotWorld) -> None:
         person = talking.somebody()
         person.write("что тут?")
-        person.hears("Я понимаю кнопки")
+        person.hears("Я понимаю только кнопки")
         person.press("Помощь")
         person.hears("Не подключается")
         person.press("Мой ключ")

@@ -134,10 +134,10 @@ class TestTexts:
         assert len(marked) == 2, "a tap copies"
         assert under("paid", **data) == [
             ("Скопировать ссылку", {"text": "https://vpn.example.com/sub/T"}),
-            ("Как подключиться", "help"),
+            ("Как подключиться", "connect"),
         ]
         assert "Или сам ключ" not in said("paid", **(data | {"vless_url": None}))
-        assert under("paid", "en", **(data | {"subscription_url": "x" * 257})) == [("How to connect", "help")]
+        assert under("paid", "en", **(data | {"subscription_url": "x" * 257})) == [("How to connect", "connect")]
 
     def test_a_key_that_takes_its_time(self) -> None:
         assert "обычно это несколько секунд" in said("key_coming", waits=False)
@@ -225,7 +225,7 @@ class TestTexts:
         assert said("granted", "en", **data).startswith(
             "We have added days for you.\nYour key works until 23 December, 30 days left.\n\nSubscription link:"
         )
-        assert under("granted", **data)[1] == ("Как подключиться", "help")
+        assert under("granted", **data)[1] == ("Как подключиться", "connect")
 
     def test_what_others_have_written_is_text(self) -> None:
         hostile = "</code><a href='tg://x'>&amp;"
