@@ -208,6 +208,7 @@ def sweeps() -> None:
         "reminders.note_due": reminders.note_due,
         "figures.totals (/metrics)": figures.totals,
         "figures.unprovisioned (/metrics)": figures.unprovisioned,
+        "figures.hinted (/metrics)": figures.hinted,
     }
     print("\n## Sweeps that find nothing (median of 5, ms)")
     for name, work in asked.items():

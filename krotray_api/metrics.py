@@ -19,7 +19,7 @@ from krotray_api import addresses, describing, measure
 from krotray_api.describing import Media
 from krotray_core import figures, heartbeats, settings
 from krotray_core.figures import Pile
-from krotray_tasks import queues
+from krotray_tasks import broker, queues
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("metrics", __name__)
@@ -109,6 +109,9 @@ def _servers() -> Iterator[Metric]:
         "krotray_server_up", "Whether the Xray answered last time", "server", ((s.name, s.up) for s in fleet)
     )
     yield _labelled("krotray_server_open", "Whether it takes new people", "server", ((s.name, s.open) for s in fleet))
+    yield _labelled(
+        "krotray_server_enabled", "Whether it is meant to be in use", "server", ((s.name, s.enabled) for s in fleet)
+    )
     yield _labelled("krotray_server_users", "Seats taken on a server", "server", ((s.name, s.users) for s in fleet))
     yield _labelled(
         "krotray_server_max_users", "Seats there are on a server", "server", ((s.name, s.max_users) for s in fleet)
@@ -119,9 +122,13 @@ def _servers() -> Iterator[Metric]:
 
 def _processes() -> Iterator[Metric]:
     seen, beat = heartbeats.workers(), heartbeats.beat_seen()
-    lately = sum(age < heartbeats.LATELY_SECONDS for age in seen.values())
-    yield _plain("krotray_workers", "Workers seen at work within the last minute", lately)
-    yield _labelled("krotray_worker_age_seconds", "Since a worker was seen at work", "worker", seen.items())
+    lately = [worker for worker in seen if worker.seconds < heartbeats.LATELY_SECONDS]
+    on = ((queue, sum(queue in worker.queues for worker in lately)) for queue in broker.QUEUES)
+    yield _labelled(
+        "krotray_workers", "Workers on a queue that have said within the last minute that they live", "queue", on
+    )
+    ages = {worker.name: worker.seconds for worker in reversed(seen)}  # the latest word of each
+    yield _labelled("krotray_worker_age_seconds", "Since a worker said that it lives", "worker", ages.items())
     held = beat is not None and beat <= heartbeats.BEAT_LENGTH.total_seconds()
     yield _plain("krotray_beat_up", "Whether a beat is running", held)
     if beat is not None:
@@ -138,6 +145,7 @@ PARTS: dict[str, Callable[[], Iterable[Metric]]] = {
     "unprovisioned": _pile(
         "krotray_unprovisioned_seats", "Paid, and not let in by the server yet", figures.unprovisioned
     ),
+    "hinted": _pile("krotray_hinted_payments", "YooKassa told of them, and could not be asked yet", figures.hinted),
     "waiting": _pile("krotray_waiting_subscriptions", "Paid, but no server has room", figures.waiting),
     "dirty": _pile("krotray_dirty_seats", "Seats that their server has not confirmed yet", figures.dirty),
     "overdue": _pile("krotray_overdue_subscriptions", "Run out, and not ended yet", figures.overdue),

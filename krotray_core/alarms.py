@@ -116,6 +116,8 @@ def _lasts(session: Session, name: str) -> bool:
 def _server(session: Session, server: Server, now: datetime) -> None:
     key = f"{server.id}:{server.state_since.isoformat() if server.state_since else ''}"
     if not server.is_up:
+        if not server.enabled and not server.active_users:
+            return  # emptied, and switched off on purpose
         data = {"name": server.name, "error": server.last_error or ""}
         notices.tell_admins(session, kind="server_down", key=f"server_down:{key}", data=data, now=now)
         return

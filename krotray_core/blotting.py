@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from functools import cache
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from pydantic import SecretStr
 
 from krotray_core import settings
 
 # Anything of the form of a bot token, of initData's signature, or of a key in a VLESS link.
 _PATTERNS = (
-    (re.compile(r"\b[0-9]{6,}:[A-Za-z0-9_-]{30,}"), "[token]"),
+    (re.compile(r"(?<![0-9])[0-9]{6,}:[A-Za-z0-9_-]{30,}"), "[token]"),
     (re.compile(r"\b(hash|signature)(=|%3[Dd])[0-9A-Za-z_%-]{20,}"), r"\1=[hidden]"),
     (re.compile(r"vless://[0-9a-fA-F-]{36}@"), "vless://[key]@"),
     (re.compile(r"(/sub/)[A-Za-z0-9_-]{20,}"), r"\1[token]"),
     (re.compile(r"\b((?:Basic|Bearer) )[A-Za-z0-9+/=._~-]{8,}"), r"\1[hidden]"),
-    (re.compile(r"(://[^/\s:@]{0,100}:)[^/\s@]{1,300}@"), r"\1[hidden]@"),
+    # Up to the last @ before the path: a password that somebody wrote as it is may hold one.
+    (re.compile(r"(://[^/\s:@]{0,100}:)[^/\s]{1,300}@"), r"\1[hidden]@"),
     # PostgreSQL quotes the whole row that broke a rule, with the e-mail address in it.
     (re.compile(r"DETAIL:  .*"), "DETAIL:  [hidden]"),
 )
@@ -30,15 +33,27 @@ _DEEPEST = 20
 
 @cache
 def _secrets() -> tuple[str, ...]:
-    s = settings.get()
-    ours = [s.bot_token, s.yookassa_secret_key, s.secret_key, s.flower_basic_auth, s.metrics_token, s.sentry_dsn]
-    shown = [secret.get_secret_value() for secret in ours if secret is not None]
-    for url in (s.database_url, s.redis_url, s.broker_url):
-        password = urlsplit(url).password
-        shown += [password, unquote(password)] if password else []
-    if s.flower_basic_auth:
-        shown.append(s.flower_basic_auth.get_secret_value().partition(":")[2])
+    """Every setting that is a secret, and every password in one that is an address: also those that are still to be invented."""
+    shown: list[str] = []
+    for _, value in settings.get():
+        if isinstance(value, SecretStr):
+            secret = value.get_secret_value()
+            # Of a login, such as Flower's, the second half is secret by itself; of Sentry's address what stands before the @.
+            half = (urlsplit(secret).username or "") if "://" in secret else secret.partition(":")[2]
+            shown += [secret, half, *_passwords(secret)]
+        if isinstance(value, str):
+            shown += [password for url in value.split(";") for password in _passwords(url)]
     return tuple(sorted({text for text in shown if len(text) >= SHORTEST}, key=len, reverse=True))
+
+
+def _passwords(url: str) -> list[str]:
+    """As they stand in an address, and as they are; also one in its query, which libpq takes."""
+    try:
+        parts = urlsplit(url.strip())
+        found = [parts.password or "", *parse_qs(parts.query).get("password", [])]
+    except ValueError:
+        return []
+    return [form for password in found for form in (password, unquote(password), quote(password, safe=""))]
 
 
 def forget() -> None:

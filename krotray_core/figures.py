@@ -40,6 +40,7 @@ class ServerFigures:
     name: str
     up: bool
     open: bool
+    enabled: bool
     users: int
     max_users: int
     silent_seconds: float | None
@@ -79,6 +80,11 @@ def flagged() -> Pile:
     return _pile(Payment.flagged_at, Payment.flagged_at.is_not(None))
 
 
+def hinted() -> Pile:
+    """Payments of which YooKassa has told us something (money, mostly), while we could not yet ask it what."""
+    return _pile(Payment.hinted_at, Payment.hinted_at.is_not(None))
+
+
 def waiting() -> Pile:
     """People who have paid while no server had room."""
     return _pile(Subscription.waiting_since, Subscription.waiting_since.is_not(None))
@@ -116,14 +122,15 @@ def servers() -> list[ServerFigures]:
         Server.name,
         func.coalesce(Server.is_up, False),
         func.coalesce(is_open, False),
+        Server.enabled,
         Server.active_users,
         Server.max_users,
     )
     with _briefly() as session:
         rows = session.execute(select(*columns, _seconds_since(answered)).order_by(Server.name)).all()
     return [
-        ServerFigures(row[0], row[1], row[2], row[3], row[4], None if row[5] is None else max(float(row[5]), 0.0))
-        for row in rows
+        ServerFigures(name, up, open_, enabled, users, max_users, None if silent is None else max(float(silent), 0.0))
+        for name, up, open_, enabled, users, max_users, silent in rows
     ]
 
 

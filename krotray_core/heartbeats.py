@@ -1,9 +1,10 @@
-"""Who was seen at work, and when: the workers by what they do, the beat by its lease."""
+"""Who lives, and since when they were heard of: the workers, each with its queues, by their own word; the beat by its lease."""
 
 from __future__ import annotations
 
-import threading
-import time
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import delete, func, select
@@ -13,50 +14,64 @@ from sqlalchemy.exc import SQLAlchemyError
 from krotray_core.db import transaction
 from krotray_core.models import Lease, Mark
 
+log = logging.getLogger(__name__)
+
 # The beat's lease: it is renewed far more often than it would run out.
 BEAT, BEAT_LENGTH = "beat", timedelta(seconds=15)
+# A mark is called "worker:<queues with commas> <name of the worker>".
 WORKER = "worker:"
-# Each process of a worker says so no more often than this.
-NOTED_SECONDS = 10.0
-# The sweeps give everybody something to do every few seconds.
+# A worker says that it lives several times within that.
 LATELY_SECONDS = 60.0
 FORGOTTEN = timedelta(days=1)
 MOST = 100
 
-_lock = threading.Lock()
-_noted: dict[str, float] = {}
+_AGE = func.extract("epoch", func.now() - Mark.at)
+_WORKERS = Mark.name.startswith(WORKER, autoescape=True)
 
 
-def note(worker: str) -> None:
-    """A worker has just begun a task. Costs nothing for some seconds after the last time; never raises."""
-    with _lock:
-        now = time.monotonic()
-        if now - _noted.get(worker, -NOTED_SECONDS) < NOTED_SECONDS:
-            return
-        _noted[worker] = now
-    statement = insert(Mark).values(name=f"{WORKER}{worker[:200]}", at=func.now())
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker, the queues that it takes tasks from, and how many seconds ago it said so."""
+
+    name: str
+    queues: tuple[str, ...]
+    seconds: float
+
+
+def note(worker: str, queues: Iterable[str]) -> None:
+    """This worker lives, and takes tasks from these queues. Never raises: what is wrong with the database others will say."""
+    name = f"{WORKER}{','.join(sorted(queues))} {worker[:200]}"
+    statement = insert(Mark).values(name=name, at=func.now())
     statement = statement.on_conflict_do_update(index_elements=[Mark.name], set_={"at": func.now()})
     try:
         with transaction() as session:
             session.execute(statement)
-            session.execute(delete(Mark).where(Mark.name.startswith(WORKER), Mark.at < func.now() - FORGOTTEN))
-    except SQLAlchemyError:
-        _noted.pop(worker, None)  # the task itself will say what is wrong
+            session.execute(delete(Mark).where(_WORKERS, Mark.at < func.now() - FORGOTTEN))
+    except SQLAlchemyError as error:
+        log.debug("that this worker lives could not be noted: %s", type(error).__name__)
 
 
-def workers() -> dict[str, float]:
-    """Seconds since each worker of the last day was seen at work, the latest hundred."""
-    seen = select(Mark.name, func.extract("epoch", func.now() - Mark.at)).where(
-        Mark.name.startswith(WORKER, autoescape=True)
-    )
+def workers() -> list[Worker]:
+    """The workers of the last day, the latest hundred, who was heard of last first."""
     with transaction() as session:
-        rows = session.execute(seen.order_by(Mark.at.desc()).limit(MOST)).all()
-    return {row[0].removeprefix(WORKER): max(float(row[1]), 0.0) for row in rows}
+        rows = session.execute(select(Mark.name, _AGE).where(_WORKERS).order_by(Mark.at.desc()).limit(MOST)).all()
+    found = []
+    for mark, age in rows:
+        queues, _, name = mark.removeprefix(WORKER).partition(" ")
+        found.append(Worker(name, tuple(queues.split(",")), max(float(age), 0.0)))
+    return found
 
 
-def worker_seen() -> float | None:
-    """Seconds since any worker was seen at work; None when none was within a day."""
-    return min(workers().values(), default=None)
+def served() -> dict[str, float]:
+    """By queue: seconds since a worker on it last said that it lives. A queue that had none within a day is not in it."""
+    queues = func.split_part(func.substr(Mark.name, len(WORKER) + 1), " ", 1).label("queues")
+    with transaction() as session:
+        rows = session.execute(select(queues, func.min(_AGE)).where(_WORKERS).group_by(queues)).all()
+    found: dict[str, float] = {}
+    for together, age in rows:
+        for queue in together.split(","):
+            found[queue] = min(found.get(queue, float("inf")), max(float(age), 0.0))
+    return found
 
 
 def beat_seen() -> float | None:

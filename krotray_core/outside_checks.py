@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, timedelta
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import requests
 
-from krotray_core import receipts, settings, telegram_api, yookassa
+from krotray_core import clock, receipts, settings, telegram_api, yookassa
 from krotray_core.deadlines import Session, read
 from krotray_core.errors import GatewayDenied, GatewayError, GatewayUnavailable, TelegramRefused, TelegramUnavailable
 from krotray_core.server_checks import Finding
+from krotray_core.setting_checks import LONGEST_SKEW
 
 CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 8.0
 PAGE_BYTES = 1024 * 1024
@@ -69,6 +72,37 @@ def check_telegram() -> list[Finding]:
             )
         )
     return findings
+
+
+def check_clock() -> list[Finding]:
+    """How far this machine's clock is from that of the first vendor who answers, by the Date of the answer (whole seconds)."""
+    s = settings.get()
+    # Proxy variables are heeded with Telegram only, as where we talk to them in earnest.
+    for name, url, by_proxy in (("YooKassa", s.yookassa_api_url, False), ("Telegram", s.telegram_api_url, True)):
+        ahead = _ahead_of(url, by_proxy=by_proxy)
+        if ahead is None:
+            continue
+        if abs(ahead) > LONGEST_SKEW:
+            by = f"{ahead.total_seconds():+.0f} s"
+            return [Finding("warning", f"this machine's is {by} from {name}'s: timedatectl set-ntp true")]
+        return [Finding("ok", f"this machine's agrees with {name}'s")]
+    return [Finding("warning", "neither YooKassa nor Telegram says what time it is: this machine's was not compared")]
+
+
+def _ahead_of(url: str, *, by_proxy: bool) -> timedelta | None:
+    """By how much we are ahead of whoever answers there; None without a Date that can be read."""
+    try:
+        with Session(pause_seconds=ANSWER_SECONDS, answer_seconds=ANSWER_SECONDS) as session:
+            session.trust_env = by_proxy
+            asked = clock.local()
+            with session.head(url, timeout=(CONNECT_SECONDS, ANSWER_SECONDS), allow_redirects=False) as answer:
+                answered, date = clock.local(), answer.headers.get("Date", "")
+        theirs = parsedate_to_datetime(date)
+    except (requests.RequestException, ValueError):
+        return None
+    # Cut to whole seconds: on average half a second more has passed.
+    moment = theirs.replace(tzinfo=theirs.tzinfo or UTC) + timedelta(seconds=0.5)
+    return asked + (answered - asked) / 2 - moment
 
 
 def check_mini_app() -> list[Finding]:

@@ -1,18 +1,24 @@
-"""Looking at a server from our side and over its gRPC API, for whoever runs it. Changes nothing."""
+"""Looking at a server from our side and over its gRPC API, for whoever runs it. Changes nothing.
+
+Its clock cannot be looked at: Xray's API tells how long it has been up, but never what time it is. NTP has to
+run there (docs/xray-tls.md).
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from krotray_core import provisioning
+from krotray_core import certificates, clock, provisioning
 from krotray_core.db import transaction
 from krotray_core.errors import XrayError, XrayUnavailable
 from krotray_core.models import Seat, Server
 from krotray_core.servers import by_name
+from krotray_core.xray.channels import Tls
 from krotray_core.xray.client import CUTOFF_PREFIX, XrayClient
 
 # Loopback, private and link-local. Python's own `is_private` also takes ranges in that are merely reserved.
@@ -36,7 +42,7 @@ class Finding:
 def check(name: str) -> list[Finding]:
     """What there is to say about this server. Raises NotFound."""
     server = by_name(name)
-    findings = [_check_count(server), _check_way(server)]
+    findings = [_check_count(server), _check_way(server), *_check_certificates(server)]
     try:
         xray = provisioning.client(server)
         findings.append(Finding("ok", f"answers at {server.target}, up for {xray.uptime()} s"))
@@ -72,6 +78,33 @@ def _check_way(server: Server) -> Finding:
             " flask servers change --tls-ca --tls-cert --tls-key",
         )
     return Finding("ok", "plain text, but only over loopback or a private network")
+
+
+def _check_certificates(server: Server) -> list[Finding]:
+    """When they run out: ours as they lie in their files, the server's as it shows it."""
+    if server.tls_ca is None:
+        return []
+    tls = Tls(server.tls_ca, server.tls_cert, server.tls_key)
+    terms, findings = [], []
+    try:
+        terms += certificates.of_files(tls)
+    except (OSError, ValueError) as error:
+        findings.append(Finding("failed", f"our certificates cannot be read: {error}"))
+    try:
+        terms.append(certificates.of_peer(server.host, server.grpc_port, tls))
+    except (OSError, ValueError) as error:
+        findings.append(Finding("failed", f"the certificate of {server.target} cannot be looked at: {error}"))
+    findings += [_check_term(term) for term in terms]
+    return findings
+
+
+def _check_term(term: certificates.Term) -> Finding:
+    left, day = term.until - clock.now(), f"{term.until:%Y-%m-%d}"
+    if left <= timedelta(0):
+        return Finding("failed", f"{term.whose} ran out on {day}: nobody gets through; renew it (docs/xray-tls.md)")
+    if left <= certificates.SOON:
+        return Finding("warning", f"{term.whose} runs out on {day}, in {left.days} days: renew it (docs/xray-tls.md)")
+    return Finding("ok", f"{term.whose} is good until {day}")
 
 
 def _is_near(text: str) -> bool:

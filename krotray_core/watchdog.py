@@ -28,56 +28,69 @@ SENDING_SECONDS = 5.0
 
 
 def look() -> bool:
-    """Writes a notice to the admins about what has been wrong for too long. Returns whether nobody has worked for so long."""
+    """Writes a notice to the admins about what has been wrong for too long. Returns whether workers have been away for so long."""
     after = timedelta(seconds=settings.get().alarm_after_seconds)
-    seen, beat, stuck = heartbeats.worker_seen(), heartbeats.beat_seen(), figures.unprovisioned()
+    served, beat = heartbeats.served(), heartbeats.beat_seen()
+    stuck, hinted = figures.unprovisioned(), figures.hinted()
     lately = max(heartbeats.LATELY_SECONDS, after.total_seconds())
+    # Somebody was at work once: what is being set up for the first time is no alarm.
+    away = {queue: seconds for queue, seconds in served.items() if seconds > lately}
+    nobody = bool(away) and len(away) == len(served)
     now = clock.now()
     with transaction() as session:
-        # Somebody was at work once: what is being set up for the first time is no alarm.
-        idle = _tell(session, "workers_away", seen is not None and seen > lately, {"seconds": round(seen or 0)}, now)
+        _tell(session, "workers_away", nobody, {"seconds": round(min(away.values(), default=0))}, now)
+        for queue in served:
+            gone_from_it = queue in away and not nobody
+            data = {"queue": queue, "seconds": round(served[queue])}
+            _tell(session, "queue_away", gone_from_it, data, now, name=f"queue_away:{queue}")
         gone = beat is None or beat > heartbeats.BEAT_LENGTH.total_seconds()
-        _tell(session, "beat_away", gone and seen is not None, {}, now, after=after)
-        long = stuck.oldest_seconds > after.total_seconds()
-        data = {"people": stuck.number, "seconds": round(stuck.oldest_seconds)}
-        _tell(session, "paid_without_key", bool(stuck.number) and long, data, now)
-    return idle
+        _tell(session, "beat_away", gone and bool(served), {}, now, after=after)
+        for kind, what, pile in (("paid_without_key", "people", stuck), ("payments_unheard", "payments", hinted)):
+            long = pile.oldest_seconds > after.total_seconds()
+            data = {what: pile.number, "seconds": round(pile.oldest_seconds)}
+            _tell(session, kind, bool(pile.number) and long, data, now)
+    return bool(away)
 
 
 def _tell(
-    session: Session, kind: str, wrong: bool, data: dict[str, Any], now: datetime, *, after: timedelta = timedelta()
-) -> bool:
-    """Notes what is wrong, and tells of it when it has been for long enough. Returns whether it was told of."""
-    began, last = f"alarm:{kind}", f"alarm:{kind}:last"
-    marks = {mark.name: mark.at for mark in session.scalars(select(Mark).where(Mark.name.in_((began, last))))}
+    session: Session,
+    kind: str,
+    wrong: bool,
+    data: dict[str, Any],
+    now: datetime,
+    *,
+    after: timedelta = timedelta(),
+    name: str | None = None,
+) -> None:
+    """Notes what is wrong, and tells of it when it has been for long enough. `name` where there are several of a kind."""
+    name = name or kind
+    began, last = f"alarm:{name}", f"alarm:{name}:last"
+    marks = {one.name: one.at for one in session.scalars(select(Mark).where(Mark.name.in_((began, last))))}
     if not wrong:
         seen = marks.get(last)
         # What came to nothing is forgotten at once: several short moments do not make a long one.
         if seen is not None and (now - seen > QUIET or seen - marks.get(began, seen) < after):
             session.execute(delete(Mark).where(Mark.name.in_((began, last))))
-        return False
+        return
     since = marks.get(began, now)
-    for name, at in ((began, since), (last, now)):
-        noted = insert(Mark).values(name=name, at=at)
+    for mark, at in ((began, since), (last, now)):
+        noted = insert(Mark).values(name=mark, at=at)
         session.execute(noted.on_conflict_do_update(index_elements=[Mark.name], set_={"at": at}))
-    if now - since < after:
-        return False
-    if settings.get().admin_telegram_ids:
-        key = f"{kind}:{since.isoformat()}:{(now - since).days}"
+    if now - since >= after and settings.get().admin_telegram_ids:
+        key = f"{name}:{since.isoformat()}:{(now - since).days}"
         notices.tell_admins(session, kind=kind, key=key, data=data, now=now)
-    return True
 
 
-def start() -> threading.Thread:
-    """Looks every few seconds for as long as this process lives, and sends what is due itself when no worker does."""
-    thread = threading.Thread(target=_forever, name="watchdog", daemon=True)
+def start(until: threading.Event | None = None) -> threading.Thread:
+    """Looks every few seconds for as long as this process lives (or `until` is set), and sends what is due when no worker does."""
+    thread = threading.Thread(target=_forever, args=[until or threading.Event()], name="watchdog", daemon=True)
     thread.start()
     return thread
 
 
-def _forever() -> None:
-    pause, failed = threading.Event(), False
-    while not pause.wait(LOOK_SECONDS):
+def _forever(until: threading.Event) -> None:
+    failed = False
+    while not until.wait(LOOK_SECONDS):
         with tracing.following():
             try:
                 if look():

@@ -6,7 +6,7 @@ from celery import Celery
 from celery.signals import setup_logging
 
 from krotray_core import logs, sentry
-from krotray_tasks import closed
+from krotray_tasks import alive, closed
 from krotray_tasks.base import CoreTask
 
 closed.mend()
@@ -19,6 +19,7 @@ celery = Celery(
 celery.config_from_object("celeryconfig")
 # Tasks find this application also where nobody named it: in the web process, the bot, the commands.
 celery.set_default()
+alive.speak_for(celery)
 
 
 @setup_logging.connect

@@ -13,7 +13,7 @@ from sqlalchemy.exc import InterfaceError
 from sqlalchemy.exc import OperationalError as DatabaseError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from krotray_core import db, heartbeats, ledger, tracing
+from krotray_core import db, ledger, tracing
 from krotray_core.errors import Retryable
 from krotray_tasks import broker
 
@@ -75,8 +75,6 @@ class CoreTask(Task):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the task; bad weather is tried again after growing, jittered pauses, everything else fails at once."""
-        if not self.request.called_directly:
-            heartbeats.note(self.request.hostname or "unknown")
         try:
             with ledger.acting(self.name.rpartition(".")[2]):
                 return super().__call__(*args, **kwargs)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,16 +49,25 @@ def address(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert LOGIN[1] not in said
 
 
+@pytest.fixture(scope="module")
+def stranger() -> Iterator[requests.Session]:
+    """Somebody who knocks at every door, over one connection."""
+    with requests.Session() as session:
+        yield session
+
+
 @pytest.mark.parametrize("path", PATHS)
-def test_nothing_without_the_login(address: str, path: str) -> None:
-    for login in (None, (LOGIN[0], "wrong"), ("", ""), (LOGIN[0], "ключ".encode())):
-        for method in ("GET", "POST", "OPTIONS", "HEAD"):
-            answer = requests.request(method, address + path, auth=login, timeout=10, allow_redirects=False)
-            assert answer.status_code == 401, (method, path, login)
-            assert answer.text in ("", None)
-            assert "Access-Control-Allow-Origin" not in answer.headers
+def test_nothing_without_the_login(address: str, stranger: requests.Session, path: str) -> None:
+    """Every method without a login; each wrong login by one method, for the door looks at it before the method."""
+    tried = [(method, None) for method in ("GET", "POST", "OPTIONS", "HEAD")]
+    tried += [("GET", login) for login in ((LOGIN[0], "wrong"), ("", ""), (LOGIN[0], "ключ".encode()))]
+    for method, login in tried:
+        answer = stranger.request(method, address + path, auth=login, timeout=10, allow_redirects=False)
+        assert answer.status_code == 401, (method, path, login)
+        assert answer.text in ("", None)
+        assert "Access-Control-Allow-Origin" not in answer.headers
     outside = address.replace("/flower/", "/") + path
-    assert requests.get(outside, timeout=10).status_code == 401, "past the prefix too"
+    assert stranger.get(outside, timeout=10).status_code == 401, "past the prefix too"
 
 
 def test_a_header_of_another_form_is_no_login() -> None:
@@ -103,17 +110,12 @@ def test_no_argument_of_a_task_is_shown(address: str, world: World, tmp_path: Pa
     [({"FLOWER_URL_PREFIX": "/a b"}, []), ({"FLOWER_PORT": "x"}, []), ({}, ["--address=0.0.0.0"])],
 )
 def test_it_does_not_start_with_what_it_does_not_understand(
-    world: World, settings_: dict[str, str], arguments: list[str]
+    world: World, monkeypatch: pytest.MonkeyPatch, settings_: dict[str, str], arguments: list[str]
 ) -> None:
-    answer = subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", "krotray_tasks.flower", *arguments],
-        env=os.environ | world.environment() | settings_,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert answer.returncode == 1
-    assert answer.stderr.startswith("F")
-    assert "Traceback" not in answer.stderr
+    assert world
+    monkeypatch.setattr(flower.logs, "configure", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["flower", *arguments])
+    for name, value in settings_.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=r"^F"):
+        flower.main()

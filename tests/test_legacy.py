@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,7 @@ from flask import Flask
 from krotray_core import clock, ledger, ledger_audit, users
 from krotray_core.errors import Invalid
 from krotray_core.legacy import take_over
+from krotray_core.legacy.values import LAST_END
 from sandbox.world import World
 from tests import legacy_kit
 from tests.legacy_kit import (
@@ -189,6 +191,68 @@ def test_a_key_changed_there_is_changed_here(file: Old, fresh: World) -> None:
 
 
 @pytest.mark.parametrize(
+    "end", ["infinity", "+infinity", 32_503_680_000_000.0, 999_999_999_999_999], ids=["infinity", "plus", "ms", "far"]
+)
+def test_an_end_that_never_comes_is_the_latest_that_we_allow(file: Old, end: object) -> None:
+    row = file.person(expires_at=end)
+    assert take_over(file.url).stops == []
+    _, subscription, _ = by_telegram(row["telegram_id"])
+    assert subscription
+    assert (subscription.status, subscription.expires_at) == ("active", LAST_END)
+    again(file)
+
+
+def test_postgresql_s_own_infinity(world: World) -> None:
+    with legacy_kit.postgres(world) as old:
+        row, over = old.make().person(expires_at="infinity"), old.person(expires_at="-infinity")
+        assert take_over(old.url).counts["subscriptions"]["refused"] == 0
+        assert [by_telegram(one["telegram_id"])[1].status for one in (row, over)] == ["active", "expired"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("times", [1, 1000])
+@pytest.mark.parametrize("kind", [int, float, str])
+def test_a_number_as_the_end_is_seconds_or_milliseconds(file: Old, times: int, kind: type) -> None:
+    end = (clock.now() + 9 * DAY).replace(microsecond=0)
+    row = file.person(expires_at=kind(int(end.timestamp()) * times))
+    assert take_over(file.url).counts["subscriptions"]["refused"] == 0
+    _, subscription, _ = by_telegram(row["telegram_id"])
+    assert subscription
+    assert subscription.expires_at == end
+
+
+@pytest.mark.parametrize(
+    ("fault", "stops"),
+    [
+        ({"expires_at": None}, True),
+        ({"expires_at": 20_415}, True),  # days since 1970, perhaps
+        ({"user_id": "nobody"}, True),
+        ({"user_id": 999}, True),
+        ({"user_id": 999, "runs": -DAY}, False),
+        ({"user_id": "nobody", "runs": -DAY}, False),
+        ({"expires_at": None, "uuid": "none"}, False),
+        ({"expires_at": None, "status": "expired"}, False),
+    ],
+)
+def test_a_refused_row_of_somebody_who_is_let_in_stops_it(file: Old, fault: dict[str, Any], stops: bool) -> None:
+    """Otherwise the first audit would end their key, for we would not know of it."""
+    good = file.person()
+    file.run("CREATE TABLE copy AS SELECT * FROM subscriptions")  # without types, so that anything fits in
+    file.run("DROP TABLE subscriptions")
+    file.run("ALTER TABLE copy RENAME TO subscriptions")
+    bad = file.person(**fault)
+    before = everything()
+    trial = take_over(file.url, dry_run=True)
+    report = take_over(file.url)
+    assert [bool(one.stops) for one in (trial, report)] == [stops, stops]
+    if stops:
+        assert str(bad["id"]) in report.stops[0]
+        assert report.needs_a_look
+        assert everything() == before
+        assert take_over(file.url, without_refused=True).stops == []
+    assert by_telegram(good["telegram_id"])[1]
+
+
+@pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
         ("DROP TABLE users", "has no table users"),
@@ -252,6 +316,13 @@ def test_the_command_reports(app: Flask, file: Old, fresh: World) -> None:
     assert (trial.exit_code, trial.stderr) == (0, "")
     assert "ничего не записано" in trial.stdout
     bad = file.person(server_id=1, expires_at="soon")
+    before = everything()
+    stopped = runner.invoke(args=command)
+    assert stopped.exit_code == 1
+    assert f"1 active subscriptions with a key are refused: {bad['id']}." in stopped.stderr
+    assert "Ничего не записано" in stopped.stdout
+    assert everything() == before
+    command.append("--without-refused")
     real = runner.invoke(args=[*command, "--json"])
     assert real.exit_code == 1
     said = json.loads(real.stdout)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from krotray_core import billing, clock, health, placement, provisioning, subscriptions
 from krotray_core.db import transaction
-from krotray_core.models import Notice, Seat, Server, Subscription, User
+from krotray_core.models import Notice, Payment, Seat, Server, Subscription, User
 from krotray_core.xray.client import Remove
 from sandbox.world import World
 from tests.conftest import add_server, at_checkout, buy, converge_all
@@ -44,8 +44,16 @@ def test_a_purchase_in_numbers(fresh: World, fleet: list[Server], user: User, as
     assert ask()['krotray_payments{status="pending"}'] == 1
     at_checkout(fresh, payment)
     billing.note_hint(payment.external_id or "", "payment.succeeded")
+    with transaction() as session:
+        session.execute(update(Payment).values(hinted_at=Payment.hinted_at - timedelta(seconds=50)))
+    now = ask()
+    assert now["krotray_hinted_payments"] == 1, "paid, and YooKassa was not asked yet: there is no seat to be seen"
+    assert 50 <= now["krotray_hinted_payments_oldest_seconds"] < 80
+    with transaction() as session:
+        session.execute(update(Payment).values(hinted_at=Payment.hinted_at + timedelta(seconds=50)))
     billing.settle(payment.id)
     now = ask()
+    assert now["krotray_hinted_payments"] == now["krotray_hinted_payments_oldest_seconds"] == 0
     assert now['krotray_payments{status="pending"}'] == 0
     assert now['krotray_payments{status="succeeded"}'] == 1
     assert now['krotray_subscriptions{status="active"}'] == 1
@@ -118,6 +126,7 @@ def test_expiry_drift_flags_notices_and_servers(fleet: list[Server], user: User,
     assert not health.audit(server_id).clean
     with transaction() as session:
         session.execute(update(Subscription).values(expires_at=func.now() - timedelta(minutes=10)))
+        session.execute(delete(Notice))  # of the present
         session.add(Notice(telegram_id=1, kind="x", key="x", data={}, next_try_at=clock.now() - timedelta(minutes=5)))
         session.add(Notice(telegram_id=1, kind="x", key="y", data={}, next_try_at=clock.now() + DAY))
         other = next(one for one in fleet if one.id != server_id)

@@ -43,6 +43,7 @@ def crowd(fresh: World) -> None:
             " paid_at, refunded_kopecks) SELECT gen_random_uuid(), id,"
             " CASE WHEN id % 1000 = 0 THEN 'pending' ELSE 'succeeded' END, '1m', 1, 30, 100, 'RUB', 'card', '{}',"
             " CASE WHEN id % 1000 = 0 THEN NULL ELSE now() END, 0 FROM users",
+            "UPDATE payments SET hinted_at = now() WHERE user_id % 2000 = 0",
             "INSERT INTO subscriptions (user_id, status, expires_at, uuid)"
             " SELECT id, 'active', now() + (telegram_id - 20) * interval '1 minute', gen_random_uuid() FROM users",
             "INSERT INTO seats (subscription_id, server_id, email, uuid, wanted, observed_generation)"
@@ -80,6 +81,9 @@ def test_no_part_reads_a_big_table_through(client: FlaskClient) -> None:
     assert now['krotray_payments{status="pending"}'] == 30
     assert now['krotray_payments{status="succeeded"}'] == 29_970
     assert now['krotray_subscriptions{status="active"}'] == 30_000
+    assert now["krotray_hinted_payments"] == 15
+    (plan,) = (plan for statement, plan in plans.items() if "hinted_at" in statement)
+    assert "ix_payments_open" in plan
     assert now["krotray_dirty_seats"] == 30
     assert now["krotray_overdue_subscriptions"] == 20
     assert limits == [str(figures.LONGEST_MS)] * len(limits)
@@ -155,15 +159,21 @@ def test_queues_are_counted_and_a_frozen_broker_costs_a_moment(
 
 
 def test_who_was_seen_at_work(client: FlaskClient) -> None:
-    heartbeats.note("celery@one")
+    heartbeats.note("celery@one", ["money"])
+    heartbeats.note("celery@three", ["access", "care"])
     with transaction() as session:
-        session.execute(text("UPDATE marks SET at = now() - interval '5 minutes' WHERE name = 'worker:celery@one'"))
-    heartbeats.note("celery@two")
+        session.execute(
+            text("UPDATE marks SET at = now() - interval '5 minutes' WHERE name = 'worker:money celery@one'")
+        )
+    heartbeats.note("celery@two", ["care"])
     now = scraped(client.get("/metrics").text)
-    assert now["krotray_workers"] == 1
+    assert {queue: now[f'krotray_workers{{queue="{queue}"}}'] for queue in ("money", "access", "care")} == {
+        "money": 0,
+        "access": 1,
+        "care": 2,
+    }
     assert 300 <= now['krotray_worker_age_seconds{worker="celery@one"}'] < 320
     assert now["krotray_beat_up"] == 0
-    heartbeats._noted.clear()
 
 
 def test_requests_are_counted_in_all_web_processes_also_when_one_is_killed(world: World, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from krotray_core import db, provisioning, subscriptions
 from krotray_core.models import Base
+from sandbox.process import wait_until
 from sandbox.world import ROOT, World
 from tests.conftest import flask, run_flask
 
@@ -296,6 +297,82 @@ def test_what_was_there_before_the_ledger_opens_it(url: str, engine: Engine) -> 
     ]
     assert refunded == [0, 10_000]
     assert codes == ["1m", "3m"]
+
+
+# What a settle and an expire do after their first lock, in the order of the house.
+RUNNING = {
+    "a settle": (
+        "SELECT 1 FROM payments FOR UPDATE",
+        ("UPDATE payments SET status = 'succeeded', paid_at = now()", "UPDATE subscriptions SET expires_at = now()"),
+    ),
+    "an expire": (
+        "SELECT 1 FROM subscriptions FOR UPDATE",
+        ("SELECT 1 FROM seats FOR UPDATE", "UPDATE subscriptions SET status = 'expired'"),
+    ),
+    "a converge": (
+        "SELECT 1 FROM seats FOR UPDATE",
+        ("UPDATE seats SET attempts = 1", "UPDATE servers SET active_users = 1"),
+    ),
+    "an audit": ("SELECT 1 FROM seats", ("SELECT 1 FROM seats FOR UPDATE", "UPDATE seats SET attempts = 1")),
+}
+
+
+@pytest.fixture
+def before_counters(url: str, engine: Engine) -> Engine:
+    """As the release before left it, with one of everything."""
+    flask("db", "downgrade", "base", DATABASE_URL=url)
+    flask("db", "upgrade", "3f6a0d81be59", DATABASE_URL=url)
+    with engine.begin() as connection:
+        for statement in (PERSON, SERVER, SUBSCRIPTION, SEAT, PAYMENT):
+            connection.execute(text(statement))
+    return engine
+
+
+def waits(engine: Engine) -> bool:
+    """Whether somebody waits for a table."""
+    with engine.connect() as connection:
+        query = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'relation')"
+        return bool(connection.scalar(text(query)))
+
+
+@pytest.mark.parametrize("work", RUNNING)
+def test_an_upgrade_under_a_running_service_costs_nobody_their_work(
+    url: str, before_counters: Engine, work: str
+) -> None:
+    first, rest = RUNNING[work]
+    command = [sys.executable, "-m", "flask", "db", "upgrade"]
+    with before_counters.connect() as connection:
+        connection.execute(text(first))
+        running = subprocess.Popen(  # noqa: S603 - our own command
+            command,
+            cwd=ROOT,
+            env=os.environ | {"DATABASE_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        wait_until(lambda: waits(before_counters), seconds=30, what="the upgrade to wait for a table")
+        if work != "an audit":
+            with before_counters.connect() as reader:
+                reader.execute(text("SET statement_timeout = 2000"))
+                assert reader.scalar(text("SELECT count(*) FROM seats")) == 1, "whoever only reads goes on"
+        for statement in rest:
+            connection.execute(text(statement))  # no deadlock
+        connection.commit()
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode == 0, said
+    assert tables(before_counters) == TABLES
+
+
+def test_an_upgrade_that_finds_the_tables_in_use_says_so(url: str, before_counters: Engine) -> None:
+    with before_counters.connect() as connection:
+        connection.execute(text("SELECT 1 FROM payments FOR UPDATE"))
+        answer = run_flask("db", "upgrade", "-x", "patience=0", DATABASE_URL=url)
+        connection.rollback()
+    assert answer.returncode == 1
+    assert "the tables are in use, and nothing was changed" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert "counters" not in tables(before_counters)
 
 
 @pytest.fixture

@@ -107,10 +107,10 @@ def test_every_task_is_late_limited_and_expires_as_a_tick(world: World) -> None:
         assert entry["options"]["expires"] <= max(entry["schedule"], 1)
 
 
-def worker(world: World, log: Path, **settings_: str) -> Process:
+def worker(world: World, log: Path, *, queues: str = "money,access,care", **settings_: str) -> Process:
     """A real worker."""
     environment = os.environ | {"PATH": world.environment()["PATH"]} | settings_
-    command = [sys.executable, "-m", "celery", "-A", "krotray_tasks", "worker", "-Q", "money,access,care", "-c", "2"]
+    command = [sys.executable, "-m", "celery", "-A", "krotray_tasks", "worker", "-Q", queues, "-c", "2"]
     command += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
     process = Process("worker", command, log=log, env=environment, cwd=ROOT)
     process.wait_ready(lambda: " ready." in log.read_text(), seconds=30)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import load_pem_x509_certificate
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from krotray_core import health, provisioning, server_checks, servers, users
+from krotray_core import certificates, health, provisioning, server_checks, servers, users
 from krotray_core.errors import Invalid, XrayUnavailable
 from krotray_core.models import Server, User
 from krotray_core.xray import channels
@@ -187,7 +190,8 @@ def test_a_server_whose_files_vanish_is_down_until_they_are_back(
     assert name in (down.last_error or "")
     with pytest.raises(XrayUnavailable):
         provisioning.converge(server.id)
-    assert [finding.level for finding in server_checks.check("Main")] == ["ok", "ok", "failed"]
+    levels = [finding.level for finding in server_checks.check("Main")]
+    assert (levels[:2], levels[-1]) == (["ok", "ok"], "failed")
     (ours.folder / "away").rename(file)
     assert health.watch().servers == {server.id}
     provisioning.converge(server.id)
@@ -251,6 +255,58 @@ def test_a_server_is_added_with_its_files(
     assert server.is_up
     assert Tls(server.tls_ca or "", server.tls_cert, server.tls_key) == ours.tls()
     assert way() == ("ok", "the way to it is mutual TLS")
+
+
+def certificates_(authority: Authority, port: int) -> list[tuple[str, str]]:
+    """What a check says about the certificates: the CA's, ours, the server's."""
+    server = Server(host="127.0.0.1", grpc_port=port, tls_ca=authority.ca, **_pair(authority))
+    return [(one.level, one.text) for one in server_checks._check_certificates(server)]
+
+
+def _pair(authority: Authority) -> dict[str, str | None]:
+    return {"tls_cert": authority.tls().cert, "tls_key": authority.tls().key}
+
+
+def test_a_check_says_until_when_the_certificates_are_good(ours: Authority, proxy: Proxy) -> None:
+    said = certificates_(ours, proxy.port)
+    assert [level for level, _ in said] == ["ok", "ok", "ok"]
+    assert all(re.search(r" is good until [0-9]{4}-[0-9]{2}-[0-9]{2}$", text) for _, text in said)
+    add(proxy.port, ours.tls())
+    texts = [one.text for one in server_checks.check("Main")]
+    assert all(text in texts for _, text in said)
+
+
+@pytest.mark.parametrize(("days", "said"), [(-1, ("failed", "ran out on")), (20, ("warning", "in 19 days"))])
+def test_a_certificate_that_has_run_out_or_soon_will(
+    fresh: World, tmp_path: Path, ours: Authority, days: int, said: tuple[str, str]
+) -> None:
+    level, words = said
+    for_that = timedelta(days=days)
+    ours.issue("client", ExtendedKeyUsageOID.CLIENT_AUTH, good_for=for_that)
+    ours.issue("server", ExtendedKeyUsageOID.SERVER_AUTH, good_for=for_that)
+    with tls_kit.proxy(ours, fresh.nodes[0].grpc_port) as proxy:
+        ca, *rest = certificates_(ours, proxy.port)
+        assert ca[0] == "ok"
+        assert [one[0] for one in rest] == [level] * 2
+        assert all(words in one[1] for one in rest)
+        old = Authority(tmp_path / "old", good_for=for_that)
+        ca, mine, theirs = certificates_(old, proxy.port)
+        assert (ca[0], mine[0], theirs[0]) == (level, "ok", level), "whoever signed it"
+        both = Path(old.ca).read_bytes() + Path(ours.ca).read_bytes()
+        Path(old.ca).write_bytes(both)
+        assert certificates_(old, proxy.port)[0][0] == "ok", "the next CA is there beside the old one"
+
+
+def test_who_shows_no_certificate_in_time_fails_the_check(ours: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes the connection and says nothing."""
+    monkeypatch.setattr(certificates, "HANDSHAKE_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        levels = [level for level, _ in certificates_(ours, silent.getsockname()[1])]
+    assert sorted(levels) == ["failed", "ok", "ok"]
+    assert time.monotonic() - began < 2
+    Path(ours.ca).write_text("nothing")
+    assert "cannot be read" in certificates_(ours, 1)[0][1]
 
 
 @pytest.mark.parametrize("given", ["cert", "key", "cert key"])

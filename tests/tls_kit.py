@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from krotray_core.xray.channels import Tls
 from sandbox.world import ROOT
 
+YEAR = datetime.timedelta(days=365)
 DEPLOYED = ROOT / "deploy" / "xray"
 
 
@@ -36,22 +37,24 @@ def _settings(path: Path) -> str:
 class Authority:
     """A CA with a folder of its own: `ca.pem`, and a pair for each name that it signs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, good_for: datetime.timedelta = YEAR) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(folder.name)
-        builder = _builder(self._name, self._name, self._key).add_extension(x509.BasicConstraints(True, 0), True)
+        builder = _builder(self._name, self._name, self._key, good_for).add_extension(
+            x509.BasicConstraints(True, 0), True
+        )
         usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         (folder / "ca.pem").write_bytes(_pem(builder.add_extension(usage, True).sign(self._key, hashes.SHA256())))
         self.issue("server", ExtendedKeyUsageOID.SERVER_AUTH)
         self.issue("client", ExtendedKeyUsageOID.CLIENT_AUTH)
 
-    def issue(self, name: str, purpose: x509.ObjectIdentifier) -> None:
+    def issue(self, name: str, purpose: x509.ObjectIdentifier, *, good_for: datetime.timedelta = YEAR) -> None:
         """Signs a new pair, `name`.pem and `name`.key, good for 127.0.0.1; an older one of that name is replaced."""
         key = ec.generate_private_key(ec.SECP256R1())
         made = (
-            _builder(_name(name), self._name, key)
+            _builder(_name(name), self._name, key, good_for)
             .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False)
             .add_extension(x509.ExtendedKeyUsage([purpose]), False)
             .sign(self._key, hashes.SHA256())
@@ -86,10 +89,12 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, good_for: datetime.timedelta
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
     serial = x509.random_serial_number()
-    return x509.CertificateBuilder(issuer, subject, key.public_key(), serial, now - day, now + day)
+    return x509.CertificateBuilder(issuer, subject, key.public_key(), serial, now - YEAR, now + good_for)
 
 
 class Proxy:

@@ -38,6 +38,7 @@ def command(context: click.Context, as_json: bool) -> None:
 
 
 _OUTSIDE = {
+    "clock": outside_checks.check_clock,
     "YooKassa": outside_checks.check_yookassa,
     "Telegram": outside_checks.check_telegram,
     "Mini App": outside_checks.check_mini_app,
@@ -107,15 +108,16 @@ def _workers() -> Finding:
     served = {queue["name"] for queues in answers.values() for queue in queues}
     missing = [queue for queue in broker.QUEUES if queue not in served]
     if missing:
-        return Finding("failed", f"nobody works on: {', '.join(missing)}; {_seen()}; start `worker`")
-    return Finding("ok", f"{len(answers)} running, every queue is worked on; {_seen()}")
+        said = ", ".join(f"{queue} ({_seen(queue)})" for queue in missing)
+        return Finding("failed", f"nobody works on: {said}; start `worker`")
+    return Finding("ok", f"{len(answers)} running, every queue is worked on")
 
 
-def _seen() -> str:
+def _seen(queue: str) -> str:
     try:
-        seconds = heartbeats.worker_seen()
+        seconds = heartbeats.served().get(queue)
     except SQLAlchemyError:
-        return "when one was seen at work is unknown"
+        return "since when is unknown"
     if seconds is None:
-        return "none was seen at work within a day"
-    return f"seen at work {seconds / 60:.0f} min ago" if seconds > 90 else f"seen at work {seconds:.0f} s ago"
+        return "nobody within a day"
+    return f"somebody {seconds / 60:.0f} min ago" if seconds > 90 else f"somebody {seconds:.0f} s ago"

@@ -29,16 +29,21 @@ _LEVELS = {"refused": "не взято", "changed": "взято иначе", "sk
     help="The old database: postgresql://user:password@host/database or sqlite:////path. It is only read.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@click.option(
+    "--without-refused",
+    is_flag=True,
+    help="Go on although active subscriptions with a key are refused: the first audit ends these keys.",
+)
 @json_option
 @click.pass_context
 @reports_errors
-def legacy_(context: click.Context, *, url: str, dry_run: bool, as_json: bool) -> None:
+def legacy_(context: click.Context, *, url: str, dry_run: bool, without_refused: bool, as_json: bool) -> None:
     """Take over the people, keys, servers and payments of the earlier KrotRay; again and again, if need be.
 
     All or nothing. Exit code 1 when rows were refused or taken otherwise than they were, or when something stops it:
     docs/moving-in.md
     """
-    report = legacy.take_over(url, dry_run=dry_run)
+    report = legacy.take_over(url, dry_run=dry_run, without_refused=without_refused)
     if as_json:
         click.echo(json.dumps(report.as_dict(), ensure_ascii=False, indent=2))
     else:

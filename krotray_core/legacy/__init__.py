@@ -25,17 +25,20 @@ __all__ = ["Report", "take_over"]
 
 log = logging.getLogger(__name__)
 _Row = TypeVar("_Row")
+# So many rows are named in one line; all of them are in the report.
+MOST_NAMED = 20
 
 
-def take_over(url: str, *, dry_run: bool = False) -> Report:
+def take_over(url: str, *, dry_run: bool = False, without_refused: bool = False) -> Report:
     """Takes over the database at `url` (postgresql://... or sqlite:///path). Returns what was (or would be) done.
 
-    `report.servers` want a converge. Nothing is written with `dry_run`, nor while `report.stops` says what must be set right first.
-    Raises Invalid when the old database cannot be read.
+    `report.servers` want a converge. Nothing is written with `dry_run`, nor while `report.stops` says what must be set right first:
+    refused rows of people whose keys work are among that, unless it is to go on `without_refused`. Raises Invalid when the old
+    database cannot be read.
     """
     report, now = Report(dry_run), clock.now()
     with source.opened(url) as old, ledger.acting(present.ACTOR):
-        found = _read(old, report)
+        found = _read(old, report, now)
         # The old database is read on inside our transaction, with a time limit to each of its answers: one snapshot there,
         # all or nothing here.
         with transaction() as session:
@@ -46,7 +49,7 @@ def take_over(url: str, *, dry_run: bool = False) -> Report:
                 session.execute(text("SET LOCAL statement_timeout = '10min'"))
             else:
                 writing.lock(session)
-            _apply(session, old, found, now, report)
+            _apply(session, old, found, now, report, without_refused=without_refused)
     if not (dry_run or report.stops):
         for server_id in sorted(report.new_servers):
             health.look(provisioning.find(server_id))
@@ -63,36 +66,50 @@ class _Found:
         self.users, self.subscriptions, self.servers = users, subscriptions, servers
 
 
-def _read(old: Source, report: Report) -> _Found:
+def _read(old: Source, report: Report, now: datetime) -> _Found:
     for name, columns in old.columns.items():
         if not columns:
             report.notes.append(f"the old database has no table {name}")
     return _Found(
-        list(_taken(old, "users", rows.user, report)),
-        list(_taken(old, "subscriptions", rows.subscription, report)),
-        list(_taken(old, "servers", rows.server, report)),
+        list(_taken(old, "users", rows.user, report, now)),
+        list(_taken(old, "subscriptions", rows.subscription, report, now)),
+        list(_taken(old, "servers", rows.server, report, now)),
     )
 
 
-def _taken(old: Source, name: str, read: Callable[[source.Row], _Row], report: Report) -> Iterator[_Row]:
+def _taken(old: Source, name: str, read: Callable[[source.Row], _Row], report: Report, now: datetime) -> Iterator[_Row]:
     for row in old.rows(name):
         report.count(name, "read")
         try:
             yield read(row)
         except values.Unfit as fault:
-            _refuse(report, name, row, str(fault))
+            _refuse(report, name, row, str(fault), now)
 
 
-def _refuse(report: Report, name: str, row: dict[str, Any], reason: str) -> None:
+def _refuse(report: Report, name: str, row: dict[str, Any], reason: str, now: datetime) -> None:
     # A purchase that was never paid for has no end, and no key that anybody has.
     if name == "subscriptions" and row.get("expires_at") is None and values.word(row.get("status")) != "active":
         report.count(name, "skipped")
         report.remark("skipped", name, rows.label(row), "never began: it has no end")
     else:
         report.refuse(name, rows.label(row), reason)
+        if name == "subscriptions" and rows.lets_in(row, now):
+            report.lock_out(rows.label(row))
 
 
-def _apply(session: Session, old: Source, found: _Found, now: datetime, report: Report) -> None:
+def _locked_out(labels: list[str]) -> str:
+    shown = ", ".join(labels[:MOST_NAMED]) + (
+        f" and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else ""
+    )
+    return (
+        f"{len(labels)} active subscriptions with a key are refused: {shown}. The first audit would end their keys:"
+        " mend the rows in the old database, or go on without these people (--without-refused)"
+    )
+
+
+def _apply(
+    session: Session, old: Source, found: _Found, now: datetime, report: Report, *, without_refused: bool
+) -> None:
     here = present.read(session)
     places = fleet.plan(found.servers, here, settings.get().vless_url_template, report)
     matched = people.match(found.users, found.subscriptions, here, now, report)
@@ -101,6 +118,8 @@ def _apply(session: Session, old: Source, found: _Found, now: datetime, report: 
         if place.coming and place.taken > place.max_users:
             report.notes.append(f"server {place.name}: max_users raised from {place.max_users} to {place.taken}")
     till = payments.Planner(matched.ids, here.days, now, report)
+    if report.locked_out and not without_refused:
+        report.stops.append(_locked_out(report.locked_out))
     for_real = not (report.dry_run or report.stops)
     if for_real:
         report.new_servers = writing.servers(session, places)

@@ -54,6 +54,8 @@ def match(
             report.refuse(
                 "subscriptions", subscription.label, f"there is no user {subscription.user_id}, or none that is taken"
             )
+            if subscription.key is not None and subscription.runs(now):
+                report.lock_out(subscription.label)
             continue
         theirs[owner[subscription.user_id]].append(subscription)
     ours = {telegram_id: user_id for user_id, telegram_id in present.telegram_ids.items()}

@@ -37,6 +37,8 @@ class Report:
     new_servers: set[int] = field(default_factory=set)
     # What must not happen, such as keys that would stop opening: nothing is written while there is one.
     stops: list[str] = field(default_factory=list)
+    # Refused rows of people who are let in there now: the first audit after the takeover would end their keys.
+    locked_out: list[str] = field(default_factory=list)
     _seen: Counter[str] = field(default_factory=Counter)
 
     def count(self, table: str, outcome: str, number: int = 1) -> None:
@@ -55,6 +57,10 @@ class Report:
         """A row that is not taken."""
         self.count(table, "refused")
         self.remark("refused", table, row, reason)
+
+    def lock_out(self, row: object) -> None:
+        """A refused row whose key works in the old service."""
+        self.locked_out.append(str(row))
 
     def note(self, what: str, number: int) -> None:
         """Something that is true of so many rows; none is no news."""

@@ -118,6 +118,16 @@ def subscription(row: dict[str, Any]) -> OldSubscription:
     )
 
 
+def lets_in(row: dict[str, Any], now: datetime) -> bool:
+    """Whether a row that cannot be taken is that of somebody who is let in now, as far as one can tell."""
+    try:
+        values.key(row.get("uuid"))
+    except Unfit:
+        return False
+    end = values.moment_or_none(row.get("expires_at"))
+    return values.word(row.get("status")) == "active" and (end is None or end > now)
+
+
 def server(row: dict[str, Any]) -> OldServer:
     """A row of `servers`; whether its name and host will do is looked at when it is added."""
     name, host = values.text(row["name"]), values.text(row["host"])

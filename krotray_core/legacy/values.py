@@ -18,9 +18,15 @@ MOST_ID = 2**62
 DEAREST = 10**13  # kopecks
 # Later than any end that was ever sold, and early enough that days can still be added.
 LAST_END = datetime(3000, 1, 1, tzinfo=UTC)
+# What PostgreSQL calls for ever: later than LAST_END, so that it is cut there like any other.
+FOR_EVER, NEVER = datetime(9999, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
+# A number is seconds since 1970, or milliseconds where seconds would lie beyond the year 5138.
+FIRST_MILLISECONDS = 100_000_000_000
 LONGEST_TEXT = 256
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,19}(\.0+)?", re.ASCII)
+# A shorter one would be from before 2001: a count of days, say, and no moment.
+_EPOCH = re.compile(r"[0-9]{10,15}(\.[0-9]{1,9})?", re.ASCII)
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9:.,+\- Z]+)?", re.ASCII)
 _KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _BRACES = re.compile(
@@ -75,13 +81,25 @@ def flag(value: Any) -> bool:
 
 
 def moment(value: Any, what: str) -> datetime:
-    """An aware moment in UTC; a time without a zone is UTC."""
+    """An aware moment in UTC. A time without a zone is UTC; a number is seconds or milliseconds since 1970."""
     given = value.strip() if isinstance(value, str) else ""
+    if given.lower() in ("infinity", "+infinity"):
+        return FOR_EVER
+    if given.lower() == "-infinity":
+        return NEVER
+    number = str(value).strip() if isinstance(value, int | float | str) and not isinstance(value, bool) else ""
+    if _EPOCH.fullmatch(number):
+        return _since_1970(float(number))
     try:
         read = datetime.fromisoformat(given if _MOMENT.fullmatch(given) else "")
         return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
     except (ValueError, OverflowError):
         raise Unfit(f"{what} is {'missing' if value is None else f'no time: {shown(value)}'}") from None
+
+
+def _since_1970(number: float) -> datetime:
+    seconds = number / 1000 if number >= FIRST_MILLISECONDS else number
+    return min(datetime.fromtimestamp(min(seconds, FOR_EVER.timestamp()), UTC), FOR_EVER)
 
 
 def moment_or_none(value: Any) -> datetime | None:

@@ -133,15 +133,35 @@ def _people_refused_en(data: Data, _now: datetime) -> str:
 
 def _workers_away_ru(data: Data, _now: datetime) -> str:
     return (
-        f"Никто не работает: последнюю задачу взяли {_minutes(data)} мин назад. Оплаты не засчитываются, ключи не выдаются.\n\n"
+        f"Никто не работает: последний воркер отзывался {_minutes(data)} мин назад. Оплаты не засчитываются, ключи не выдаются.\n\n"
         "Посмотрите: flask doctor; затем systemctl restart krotray"
     )
 
 
 def _workers_away_en(data: Data, _now: datetime) -> str:
     return (
-        f"Nobody is at work: the last task was taken {_minutes(data)} min ago. Payments do not count, keys are not given out.\n\n"
+        f"Nobody is at work: no worker was heard of for {_minutes(data)} min. Payments do not count, keys are not given out.\n\n"
         "Have a look: flask doctor; then systemctl restart krotray"
+    )
+
+
+_STANDS_RU = {"money": "Оплаты не засчитываются.", "access": "Ключи не выдаются и не отключаются."}
+_STANDS_EN = {"money": "Payments do not count.", "access": "Keys are neither given out nor ended."}
+
+
+def _queue_away_ru(data: Data, _now: datetime) -> str:
+    stands = _STANDS_RU.get(data["queue"], "Сроки не истекают, уведомления и проверки стоят.")
+    return (
+        f"Очередь {cut(data['queue'])} никто не разбирает уже {_minutes(data)} мин. {stands}\n\n"
+        "Посмотрите: flask doctor; затем запустите воркер этой очереди: systemctl restart krotray"
+    )
+
+
+def _queue_away_en(data: Data, _now: datetime) -> str:
+    stands = _STANDS_EN.get(data["queue"], "Nothing expires; notices and checks wait.")
+    return (
+        f"Nobody has worked on the queue {cut(data['queue'])} for {_minutes(data)} min. {stands}\n\n"
+        "Have a look: flask doctor; then start a worker for it: systemctl restart krotray"
     )
 
 
@@ -170,6 +190,22 @@ def _paid_without_key_en(data: Data, _now: datetime) -> str:
     return (
         f"Paid, but without a key that works: {data['people']}, for up to {_minutes(data)} min.\n\n"
         "Have a look: flask servers check"
+    )
+
+
+def _payments_unheard_ru(data: Data, _now: datetime) -> str:
+    return (
+        f"ЮKassa сообщила о платежах, но узнать подробности не удаётся: {data['payments']}, дольше всего {_minutes(data)} мин. "
+        "Скорее всего люди заплатили и ждут ключа.\n\n"
+        "Посмотрите: flask doctor (отвечает ли ЮKassa, разбирают ли очередь money)"
+    )
+
+
+def _payments_unheard_en(data: Data, _now: datetime) -> str:
+    return (
+        f"YooKassa has told of payments, and we cannot ask what became of them: {data['payments']}, for up to {_minutes(data)} min."
+        " Most likely people have paid and wait for a key.\n\n"
+        "Have a look: flask doctor (does YooKassa answer, does anybody work on the queue money)"
     )
 
 
@@ -205,9 +241,11 @@ def _warning(in_russian: Words, in_english: Words) -> Kind:
 #   server_full      name, taken, room (of this one), free (places on the others)
 #   people_wait      people
 #   people_refused   people, servers (their names), error
-#   workers_away     seconds (since the last task)
+#   workers_away     seconds (since a worker was heard of)
+#   queue_away       queue, seconds (since a worker on it was heard of)
 #   beat_away        nothing
 #   paid_without_key people, seconds (of who has waited longest)
+#   payments_unheard payments, seconds (of the one that was told of first)
 KINDS = {
     "refund_failed": _warning(_refund_failed_ru, _refund_failed_en),
     "payment_flagged": _warning(_payment_flagged_ru, _payment_flagged_en),
@@ -219,6 +257,8 @@ KINDS = {
     "people_wait": _warning(_people_wait_ru, _people_wait_en),
     "people_refused": _warning(_people_refused_ru, _people_refused_en),
     "workers_away": _warning(_workers_away_ru, _workers_away_en),
+    "queue_away": _warning(_queue_away_ru, _queue_away_en),
     "beat_away": _warning(_beat_away_ru, _beat_away_en),
     "paid_without_key": _warning(_paid_without_key_ru, _paid_without_key_en),
+    "payments_unheard": _warning(_payments_unheard_ru, _payments_unheard_en),
 }

@@ -11,6 +11,7 @@ down_revision = "b7d20f4c8e15"
 branch_labels = None
 depends_on = None
 
+SERVERS_KEY = "fk_traffic_servers_server_id"
 TABLES = ("payments", "subscriptions")
 
 # Rows are added only, never changed in place: a counter that everybody updates would make them all wait for each other.
@@ -46,6 +47,9 @@ END $$
 
 
 def upgrade() -> None:
+    # In the order in which everybody locks: payment, subscription, seat. Whoever holds a row of the first two is waited for before
+    # anything of theirs is held here; reading goes on.
+    op.execute("LOCK TABLE payments, subscriptions IN EXCLUSIVE MODE")
     op.create_table(
         "counters",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -53,15 +57,8 @@ def upgrade() -> None:
         sa.Column("value", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_counters")),
     )
-    op.add_column("seats", sa.Column("dirty_since", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("seats", sa.Column("paid_since", sa.DateTime(timezone=True), nullable=True))
-    op.execute("UPDATE seats SET dirty_since = now() WHERE dirty")
     op.execute(COUNT_STATES)
     op.execute(DIRTY_SINCE)
-    op.execute(
-        "CREATE TRIGGER note_dirty_since BEFORE INSERT OR UPDATE OF generation, observed_generation, wanted ON seats"
-        " FOR EACH ROW EXECUTE FUNCTION note_dirty_since()"
-    )
     for table in TABLES:
         op.execute(
             f"CREATE TRIGGER count_new AFTER INSERT ON {table} REFERENCING NEW TABLE AS after_rows"
@@ -78,9 +75,22 @@ def upgrade() -> None:
         op.execute(
             f"INSERT INTO counters (name, value) SELECT '{table}:' || status, count(*) FROM {table} GROUP BY status"  # noqa: S608 - two names of ours
         )
+    # Last, for nobody can read seats from here on, and what took long is done.
+    op.execute("LOCK TABLE seats IN ACCESS EXCLUSIVE MODE")
+    op.add_column("seats", sa.Column("dirty_since", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("seats", sa.Column("paid_since", sa.DateTime(timezone=True), nullable=True))
+    op.execute("UPDATE seats SET dirty_since = now() WHERE dirty")
+    op.execute(
+        "CREATE TRIGGER note_dirty_since BEFORE INSERT OR UPDATE OF generation, observed_generation, wanted ON seats"
+        " FOR EACH ROW EXECUTE FUNCTION note_dirty_since()"
+    )
+    # Of the revision before this: servers are locked after seats.
+    op.create_foreign_key(SERVERS_KEY, "traffic_servers", "servers", ["server_id"], ["id"], ondelete="CASCADE")
 
 
 def downgrade() -> None:
+    op.execute("LOCK TABLE payments, subscriptions, seats, servers IN ACCESS EXCLUSIVE MODE")
+    op.drop_constraint(SERVERS_KEY, "traffic_servers", type_="foreignkey")
     for table in TABLES:
         for name in ("count_new", "count_gone", "count_changed"):
             op.execute(f"DROP TRIGGER {name} ON {table}")

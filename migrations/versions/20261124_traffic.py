@@ -13,6 +13,9 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # A foreign key locks what it leads to, and the next revision follows within the same transaction: so everybody's order of locks
+    # is kept from its beginning on. Reading goes on. The key that leads to `servers` comes with the next one, after `seats`.
+    op.execute("LOCK TABLE payments, subscriptions IN EXCLUSIVE MODE")
     op.create_table(
         "traffic",
         sa.Column("subscription_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -30,9 +33,6 @@ def upgrade() -> None:
         sa.Column("round", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("uptime", sa.BigInteger(), nullable=True),
         sa.Column("counted_since", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["server_id"], ["servers.id"], name=op.f("fk_traffic_servers_server_id"), ondelete="CASCADE"
-        ),
         sa.PrimaryKeyConstraint("server_id", name=op.f("pk_traffic_servers")),
     )
     op.create_table(
@@ -56,6 +56,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("LOCK TABLE payments, subscriptions IN ACCESS EXCLUSIVE MODE")
     op.drop_table("traffic_seen")
     op.drop_table("traffic_servers")
     op.drop_table("traffic")

@@ -6,6 +6,8 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from flask import Flask
 from sqlalchemy import update
 from werkzeug.serving import make_server
 
-from krotray_core import clock, leases, setting_checks, settings
+from krotray_core import clock, heartbeats, leases, outside_checks, setting_checks, settings
 from krotray_core.db import transaction
 from krotray_core.models import Server
-from krotray_tasks import beat
+from krotray_tasks import beat, broker
+from sandbox.process import wait_until
 from sandbox.world import World
 from tests.cli.kit import Admin
 from tests.conftest import run_flask
@@ -51,6 +54,8 @@ def test_all_is_well(fresh: World, admin: Admin, fleet: list[Server], tmp_path: 
     process = worker(fresh, tmp_path / "worker.log")
     assert leases.take(beat.LEASE, "a beat", beat.LEASE_LENGTH)
     try:
+        # Without anything to do: no beat runs, and nobody buys.
+        wait_until(lambda: set(heartbeats.served()) == set(broker.QUEUES), seconds=10, what="the worker's word")
         stdout = admin("doctor", "--json")
     finally:
         process.kill()
@@ -209,6 +214,46 @@ def test_a_list_of_addresses_that_has_grown_old(
     finally:
         monkeypatch.undo()
         settings.get.cache_clear()
+
+
+class _Dated(BaseHTTPRequestHandler):
+    """Says what time it is, or what it takes for it."""
+
+    date = ""
+
+    def do_HEAD(self) -> None:
+        self.send_response_only(404)
+        if self.date:
+            self.send_header("Date", self.date)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize(
+    ("ahead", "level", "words"),
+    [(0, "ok", "agrees with YooKassa's"), (-60, "warning", "+60 s from YooKassa's"), (60, "warning", "-60 s from")],
+)
+def test_a_clock_that_the_vendors_do_not_share(
+    monkeypatch: pytest.MonkeyPatch, fresh: World, ahead: int, level: str, words: str
+) -> None:
+    assert fresh
+    monkeypatch.setattr(_Dated, "date", format_datetime(datetime.now(UTC) + timedelta(seconds=ahead), usegmt=True))
+    vendor = HTTPServer(("127.0.0.1", 0), _Dated)
+    threading.Thread(target=vendor.serve_forever, args=[0.05], daemon=True).start()
+    here = settings.get().model_copy(update={"yookassa_api_url": f"http://127.0.0.1:{vendor.server_port}/v3"})
+    monkeypatch.setattr(settings, "get", lambda: here)
+    try:
+        (found,) = outside_checks.check_clock()
+        assert (found.level, words in found.text) == (level, True), found.text
+        for odd in ("", "yesterday"):
+            monkeypatch.setattr(_Dated, "date", odd)
+            (found,) = outside_checks.check_clock()
+            assert (found.level, found.text) == ("ok", "this machine's agrees with Telegram's")
+    finally:
+        vendor.shutdown()
+        vendor.server_close()
 
 
 def test_a_clock_that_is_wrong(fresh: World, pass_time: Callable[[timedelta], None]) -> None:

@@ -171,6 +171,17 @@ class TestDown:
         assert delivery.send_due() == 1
         assert "не отвечает" in texts(admin)[1]
 
+    def test_one_that_is_switched_off_and_empty_may_be_silent(self) -> None:
+        server("off", room=10, enabled=False)
+        server("left", room=10, enabled=False, active_users=1)
+        state("off", is_up=False)
+        state("left", is_up=False)
+        assert [data["name"] for data in told("server_down")] == ["left"], "somebody is still on it"
+        with transaction() as session:
+            session.execute(update(Server).where(Server.name == "off").values(enabled=True))
+        alarms.look()
+        assert [data["name"] for data in told("server_down")] == ["left", "off"]
+
 
 def state(name: str, *, is_up: bool) -> None:
     """It has been like this for a while, and the admins are to hear of it."""

@@ -256,6 +256,8 @@ class TestTexts:
             "room": NUMBER,
             "free": NUMBER,
             "people": NUMBER,
+            "payments": NUMBER,
+            "queue": ANY,
             "seconds": NUMBER,
             "servers": ANY,
             "days_left": NUMBER,

@@ -16,7 +16,8 @@ from sandbox.world import ROOT, World
 
 DEPLOY = ROOT / "deploy/prometheus"
 
-# Somebody waits for a key for ten minutes; one server is down.
+# Somebody waits for a key for ten minutes, and YooKassa is not asked; A is down, C is switched off and empty, D has people until
+# it is emptied; nobody works on the queue money.
 RULE_TEST = """
 rule_files: [krotray.rules.yml]
 evaluation_interval: 1m
@@ -26,7 +27,18 @@ tests:
       - {series: krotray_unprovisioned_seats_oldest_seconds, values: "0+60x20"}
       - {series: 'krotray_server_up{server="A"}', values: "1 1 0x20"}
       - {series: 'krotray_server_up{server="B"}', values: "1x20"}
-      - {series: krotray_workers, values: "2x20"}
+      - {series: 'krotray_server_up{server="C"}', values: "0x20"}
+      - {series: 'krotray_server_up{server="D"}', values: "0x20"}
+      - {series: 'krotray_server_enabled{server="A"}', values: "1x20"}
+      - {series: 'krotray_server_enabled{server="B"}', values: "1x20"}
+      - {series: 'krotray_server_enabled{server="C"}', values: "0x20"}
+      - {series: 'krotray_server_enabled{server="D"}', values: "0x20"}
+      - {series: 'krotray_server_users{server="A"}', values: "0x20"}
+      - {series: 'krotray_server_users{server="C"}', values: "0x20"}
+      - {series: 'krotray_server_users{server="D"}', values: "3x8 0x12"}
+      - {series: 'krotray_workers{queue="money"}', values: "0x20"}
+      - {series: 'krotray_workers{queue="care"}', values: "2x20"}
+      - {series: krotray_hinted_payments_oldest_seconds, values: "0+70x20"}
     alert_rule_test:
       - {eval_time: 5m, alertname: KrotRayPaidWithoutKey, exp_alerts: []}
       - eval_time: 10m
@@ -38,7 +50,22 @@ tests:
               runbook: >-
                 `flask servers check A` says why. New buyers get places on others by themselves.
                 Away for long: `flask servers evacuate`.
-      - {eval_time: 10m, alertname: KrotRayNoWorkers, exp_alerts: []}
+      - eval_time: 5m
+        alertname: KrotRayServerDown
+        exp_alerts:
+          - exp_labels: {severity: page, server: D}
+            exp_annotations:
+              summary: "Server D does not answer"
+              runbook: >-
+                `flask servers check D` says why. New buyers get places on others by themselves.
+                Away for long: `flask servers evacuate`.
+          - exp_labels: {severity: page, server: A}
+            exp_annotations:
+              summary: "Server A does not answer"
+              runbook: >-
+                `flask servers check A` says why. New buyers get places on others by themselves.
+                Away for long: `flask servers evacuate`.
+      - {eval_time: 4m, alertname: KrotRayPaidNotCounted, exp_alerts: []}
 """
 
 
