@@ -225,4 +225,4 @@ def _kill_one_and_count(service: Service, folder: Path) -> None:
     ask(30)
     assert now()['krotray_scrape_part_up{part="requests"}'] == 1
     ask(30)
-    assert now()[route] >= 30, "and counts again"
+    assert now()[route] > 0, "and what a worker with a folder counts is seen again"

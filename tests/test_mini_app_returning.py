@@ -222,3 +222,33 @@ class TestUnpaidBills:
         state(page, "payment_pending")
         cancel(visit, visit.person.me()["payment_id"], "insufficient_funds")
         state(page, "payment_canceled")  # this one they want to know about
+
+
+class TestAServerThatHasToHearAgain:
+    """No key at this moment is not a payment of this moment."""
+
+    def test_nobody_is_told_of_a_payment_that_was_none(self, visit: Visit) -> None:
+        subscriptions.grant(visit.person.telegram_id, 30)
+        visit.opens("provisioning")
+        screen = visit.page.locator("main")
+        expect(screen).to_contain_text("Настраиваем доступ")
+        expect(screen).not_to_contain_text("Оплата")
+        converge_all()
+        visit.page.get_by_test_id("refresh").click()
+        state(visit.page, "active")
+        expect(screen).not_to_contain_text("Оплата")
+        expect(visit.page.locator(".celebrates")).to_have_count(0)
+
+    def test_who_has_just_paid_is_told_so(self, visit: Visit) -> None:
+        bought = visit.person.buy()
+        visit.opens("payment_pending")
+        payment = billing.find(UUID(bought["payment_id"]))
+        at_checkout(visit.world, payment)
+        billing.settle(payment.id)
+        visit.page.get_by_test_id("check-payment").click()
+        state(visit.page, "provisioning")
+        expect(visit.page.locator("main")).to_contain_text("Оплата прошла, ключ готовим")
+        converge_all()
+        visit.page.get_by_test_id("refresh").click()
+        state(visit.page, "active")
+        expect(visit.page.locator(".celebrates")).to_be_visible()

@@ -41,7 +41,9 @@ export async function route(note = null) {
   const { me, payment, left } = here;
   if (note?.canceled) return canceled(note.canceled);
   if ((payment || me.state === "payment_pending") && !left) return waiting();
+  here.paid ||= Boolean(note?.paid);
   if (me.state === "provisioning") return provisioning();
+  here.paid = false;
   if (note?.paid) {
     const returned = note.returned && t.home.partReturned(rubles(note.returned));
     note.words = [isRunning() && t.home.paid(date(me.subscription.expires_at)), returned].filter(Boolean).join(" ");

@@ -7,6 +7,7 @@ export const here = {
   payment: null, // begun on this device and without an end yet
   left: false, // its owner went home without paying
   rotated: false, // the key was changed here and its server has yet to hear of it
+  paid: false, // a payment has just counted, and its key is still to come
   bot: null, // the address of the bot, for somebody whom it may not write to
   invite: null, // as /api/invite said
 };

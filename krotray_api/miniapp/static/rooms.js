@@ -71,7 +71,7 @@ export async function home(note = null) {
 /** Paid, or the key was changed, and its server has yet to hear of it; ends by itself. */
 export async function provisioning() {
   const { provisioningView } = await view("waiting");
-  const { rotated } = here;
+  const why = here.rotated ? "rotated" : here.paid ? "paid" : "settling";
   const look = async () => {
     try {
       const found = await api.me();
@@ -79,7 +79,7 @@ export async function provisioning() {
       seen(found);
       if (found.state === "provisioning") return false;
       native.nod();
-      await route(rotated ? null : { tone: "good", paid: true });
+      await route(why === "paid" ? { tone: "good", paid: true } : null);
       return true;
     } catch (error) {
       if (!needsLogin(error)) return false;
@@ -87,8 +87,8 @@ export async function provisioning() {
       return true;
     }
   };
-  const screen = provisioningView({ refresh: look, rotated });
-  say(rotated ? t.provisioning.leadRotated : t.provisioning.lead);
+  const screen = provisioningView({ refresh: look, why });
+  say(t.provisioning[why]);
   go(screen.node, { live: repeat(look), again: provisioning });
 }
 

@@ -46,9 +46,9 @@ export function waitingView({ payment, check, go, other, home }) {
   return { node, tell, calm };
 }
 
-/** `rotated`: the key was changed, nothing was paid. */
-export function provisioningView({ refresh, rotated }) {
-  const long = rotated ? t.provisioning.longRotated : t.provisioning.long;
+/** `why` there is no key at this moment: "paid" just now, "rotated" here, or "settling": its server has yet to hear of it (again). */
+export function provisioningView({ refresh, why }) {
+  const long = why === "paid" ? t.provisioning.longPaid : t.provisioning.long;
   const status = h("p", { class: "status" });
   setTimeout(() => {
     if (!status.isConnected) return;
@@ -61,6 +61,5 @@ export function provisioningView({ refresh, rotated }) {
     await refresh();
     busy(asks, null);
   }, { "data-testid": "refresh" });
-  const lead = rotated ? t.provisioning.leadRotated : t.provisioning.lead;
-  return { node: screen("provisioning", hero("digging", t.provisioning.title, lead), status, bar(asks)) };
+  return { node: screen("provisioning", hero("digging", t.provisioning.title, t.provisioning[why]), status, bar(asks)) };
 }

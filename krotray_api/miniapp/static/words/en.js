@@ -142,10 +142,11 @@ export const words = {
   },
   provisioning: {
     title: "Making your key",
-    lead: "Payment received, we are making your key — usually a few seconds. You may close the window.",
-    leadRotated: "We are making your new key — usually a few seconds. Your days stay.",
-    long: "This takes longer than usual. We have your payment and there is nothing to do: the key appears here by itself.",
-    longRotated: "This takes longer than usual. No days are lost and there is nothing to do: the key appears here by itself.",
+    paid: "Payment received, we are making your key — usually a few seconds. You may close the window.",
+    rotated: "We are making your new key — usually a few seconds. Your days stay.",
+    settling: "We are setting up your access — usually a few seconds. Your days stay.",
+    longPaid: "This takes longer than usual. We have your payment and there is nothing to do: the key appears here by itself.",
+    long: "This takes longer than usual. No days are lost and there is nothing to do: the key appears here by itself.",
     refresh: "Check now",
   },
   outside: {
