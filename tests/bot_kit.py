@@ -263,7 +263,7 @@ class BotWorld:
         wait_until(lambda: self.confirmed_seats(person), seconds=20, what="the key in Xray")
         waits = (
             "SELECT id FROM notices WHERE telegram_id = %s AND sent_at IS NULL AND given_up_at IS NULL"
-            " AND next_try_at <= clock_timestamp() + interval '1 minute'"  # it may wait for the key for some seconds
+            " AND next_try_at <= clock_timestamp() + interval '3 minutes'"  # it may be claimed, or wait for the key
         )
         wait_until(lambda: not self.ask(waits, person.id), seconds=20, what="what there is to tell")
 
