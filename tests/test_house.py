@@ -122,8 +122,9 @@ def test_every_defence_names_a_test_that_exists() -> None:
 CALLERS = {
     "krotray_bot/faults.py": "nobody: it knows the library's errors",
     "krotray_bot/transport.py": "Telegram",
+    "krotray_core/certificates.py": "the hosts of servers, which an admin has added",
     "krotray_core/deadlines.py": "whom its users call",
-    "krotray_core/outside_checks.py": "our own Mini App, for `flask doctor`",
+    "krotray_core/outside_checks.py": "our own Mini App, and the vendors for their Date, for `flask doctor`",
     "krotray_core/server_checks.py": "names of servers, for `servers check`",
     "krotray_core/telegram_api.py": "Telegram",
     "krotray_core/yookassa/client.py": "YooKassa",
