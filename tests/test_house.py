@@ -124,7 +124,7 @@ CALLERS = {
     "krotray_bot/transport.py": "Telegram",
     "krotray_core/certificates.py": "the TLS proxies of servers, for `servers check`",
     "krotray_core/deadlines.py": "whom its users call",
-    "krotray_core/outside_checks.py": "our own Mini App, for `flask doctor`",
+    "krotray_core/outside_checks.py": "our own Mini App, and the vendors for their Date, for `flask doctor`",
     "krotray_core/server_checks.py": "names of servers, for `servers check`",
     "krotray_core/telegram_api.py": "Telegram",
     "krotray_core/yookassa/client.py": "YooKassa",

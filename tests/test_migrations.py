@@ -317,15 +317,32 @@ RUNNING = {
 }
 
 
-@pytest.fixture
-def before_counters(url: str, engine: Engine) -> Engine:
-    """As the release before left it, with one of everything."""
-    flask("db", "downgrade", "base", DATABASE_URL=url)
+@pytest.fixture(scope="module")
+def release_before(world: World) -> str:
+    """A database as the release before left it, with one of everything: its name, to be copied."""
+    name = f"before_{uuid4().hex}"
+    url = world.postgres.create(name)
     flask("db", "upgrade", "3f6a0d81be59", DATABASE_URL=url)
-    with engine.begin() as connection:
+    made = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
+    with made.begin() as connection:
         for statement in (PERSON, SERVER, SUBSCRIPTION, SEAT, PAYMENT):
             connection.execute(text(statement))
-    return engine
+    made.dispose()
+    return name
+
+
+@pytest.fixture
+def old_url(world: World, release_before: str) -> str:
+    """Such a one of this test's own."""
+    return world.postgres.create(f"copy_{uuid4().hex}", template=release_before)
+
+
+@pytest.fixture
+def before_counters(old_url: str) -> Iterator[Engine]:
+    """A plain way into it."""
+    made = create_engine(old_url.replace("postgresql://", "postgresql+psycopg2://"))
+    yield made
+    made.dispose()
 
 
 def waits(engine: Engine) -> bool:
@@ -337,7 +354,7 @@ def waits(engine: Engine) -> bool:
 
 @pytest.mark.parametrize("work", RUNNING)
 def test_an_upgrade_under_a_running_service_costs_nobody_their_work(
-    url: str, before_counters: Engine, work: str
+    old_url: str, before_counters: Engine, work: str
 ) -> None:
     first, rest = RUNNING[work]
     command = [sys.executable, "-m", "flask", "db", "upgrade"]
@@ -346,7 +363,7 @@ def test_an_upgrade_under_a_running_service_costs_nobody_their_work(
         running = subprocess.Popen(  # noqa: S603 - our own command
             command,
             cwd=ROOT,
-            env=os.environ | {"DATABASE_URL": url},
+            env=os.environ | {"DATABASE_URL": old_url},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -364,10 +381,10 @@ def test_an_upgrade_under_a_running_service_costs_nobody_their_work(
     assert tables(before_counters) == TABLES
 
 
-def test_an_upgrade_that_finds_the_tables_in_use_says_so(url: str, before_counters: Engine) -> None:
+def test_an_upgrade_that_finds_the_tables_in_use_says_so(old_url: str, before_counters: Engine) -> None:
     with before_counters.connect() as connection:
         connection.execute(text("SELECT 1 FROM payments FOR UPDATE"))
-        answer = run_flask("db", "upgrade", "-x", "patience=0", DATABASE_URL=url)
+        answer = run_flask("db", "upgrade", "-x", "patience=0", DATABASE_URL=old_url)
         connection.rollback()
     assert answer.returncode == 1
     assert "the tables are in use, and nothing was changed" in answer.stderr

@@ -66,6 +66,12 @@ tests:
                 `flask servers check A` says why. New buyers get places on others by themselves.
                 Away for long: `flask servers evacuate`.
       - {eval_time: 4m, alertname: KrotRayPaidNotCounted, exp_alerts: []}
+    promql_expr_test:
+      - eval_time: 6m
+        expr: ALERTS{alertname=~"KrotRayPaidNotCounted|KrotRayNoWorkers", alertstate="firing"}
+        exp_samples:
+          - {labels: 'ALERTS{alertname="KrotRayPaidNotCounted", alertstate="firing", severity="page"}', value: 1}
+          - {labels: 'ALERTS{alertname="KrotRayNoWorkers", alertstate="firing", queue="money", severity="page"}', value: 1}
 """
 
 
