@@ -15,9 +15,12 @@ from krotray_tasks import celery
 from sandbox.process import free_port
 from sandbox.world import ROOT, World
 
+VERSIONS = ROOT / "migrations" / "versions"
+
 # Read by the Procfile's command lines and by Flower itself, not by our code.
 PROCFILE_ONLY = {
-    *("PORT", "WEB_HOST", "WEB_WORKERS", "WEB_THREADS", "WORKER_CONCURRENCY"),
+    *("PORT", "WEB_HOST", "WEB_WORKERS", "WEB_THREADS"),
+    *("WORKER_CONCURRENCY", "WORKER_QUEUES", "WORKER_NAME"),
     *("FLOWER_ADDRESS", "FLOWER_PORT", "FLOWER_URL_PREFIX"),
 }
 
@@ -59,10 +62,20 @@ def test_the_example_filled_in_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_pa
     ).model_dump(exclude={name.lower() for name in secrets}), "what it shows as optional are the defaults"
 
 
+def test_the_changelog_names_every_migration() -> None:
+    """Whoever goes back to an older version has to know."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    found = {
+        path.name: re.search(r'^revision = "(\w+)"', path.read_text(), re.MULTILINE) for path in VERSIONS.glob("*.py")
+    }
+    assert found
+    assert [name for name, revision in found.items() if not revision or f"`{revision[1]}`" not in text] == []
+
+
 def test_the_worker_of_the_procfile_takes_every_queue(world: World) -> None:
     assert world
     procfile = (ROOT / "Procfile").read_text()
-    taken = re.search(r"--queues (\S+)", procfile)
+    taken = re.search(r"--queues \$\{WORKER_QUEUES:-(\S+)\}", procfile)
     assert taken
     routes = {route["queue"] for route in celery.conf.task_routes.values()} | {celery.conf.task_default_queue}
     assert set(taken[1].split(",")) == routes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
@@ -21,8 +22,8 @@ from krotray_core import clock, heartbeats, leases, outside_checks, setting_chec
 from krotray_core.db import transaction
 from krotray_core.models import Server
 from krotray_tasks import beat, broker
-from sandbox.process import wait_until
-from sandbox.world import World
+from sandbox.process import Process, wait_until
+from sandbox.world import ROOT, World
 from tests.cli.kit import Admin
 from tests.conftest import run_flask
 from tests.sub_kit import serving
@@ -72,6 +73,29 @@ def test_all_is_well(fresh: World, admin: Admin, fleet: list[Server], tmp_path: 
     )
     assert all(levels == {"ok"} for part, levels in said.items() if part not in ("settings", "YooKassa", "Mini App"))
     assert "failed" not in stdout
+
+
+def test_two_workers_of_one_machine_that_share_the_queues(fresh: World, admin: Admin, tmp_path: Path) -> None:
+    """As the Procfile's line starts them; under one node name only one of them would be seen."""
+    environment = os.environ | {"PATH": fresh.environment()["PATH"], "WORKER_CONCURRENCY": "1"}
+    started = list[Process]()
+    try:
+        for name, queues in (("money", "money"), ("others", "access,care")):
+            log = tmp_path / f"{name}.log"
+            own = environment | {"WORKER_NAME": name, "WORKER_QUEUES": queues}
+            started.append(Process(name, [str(ROOT / "deploy/run"), "worker"], log=log, env=own, cwd=ROOT))
+        for process in started:
+            process.wait_ready(
+                lambda one=process: f"{one.name}@" in one.log.read_text() and " ready." in one.log.read_text()
+            )
+        (said,) = lines(admin.run("doctor", "--json").stdout, "workers", "ok")
+        assert said.startswith("2 running, every queue is worked on")
+        started.pop().kill()
+        (said,) = lines(admin.run("doctor", "--json").stdout, "workers", "failed")
+        assert said.startswith("nobody works on: access, care")
+    finally:
+        for process in started:
+            process.kill()
 
 
 def test_nobody_at_work_and_a_server_in_the_open(admin: Admin, fleet: list[Server]) -> None:

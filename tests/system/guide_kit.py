@@ -1,7 +1,8 @@
 """A fresh folder that looks like a bare Debian to docs/deploy.md, and a shell that types the guide's blocks into it.
 
 What stands in for what: folders get a prefix, ports are free ones, `systemctl` reads our units without systemd, `certbot` makes a
-certificate of its own, `adduser` does nothing and `runuser` only says to PostgreSQL who calls. Everything else is the real program.
+certificate of its own that Python's list of CAs then knows, `ssh` and `scp` reach a second folder. All else is the real program:
+`adduser` makes a real user `krotray` (and leaves it), who runs our code, and whom PostgreSQL lets in by its name alone.
 """
 
 from __future__ import annotations
@@ -23,11 +24,17 @@ from tests.tls_kit import Authority
 BLOCK = re.compile(r"<!-- step: ([a-z-]+) -->\n```sh\n(.*?)```", re.DOTALL)
 HOST = "127.0.0.1"
 FOLDERS = (
-    *("/opt/krotray", "/etc/nginx", "/etc/systemd/system", "/var/lib/krotray", "/var/backups", "/var/www/html"),
-    *("/var/run/postgresql", "/usr/local/etc/xray", "/var/log/nginx"),
+    *(
+        "/opt/krotray",
+        "/etc/nginx",
+        "/usr/local/lib/systemd/system",
+        "/var/lib/krotray",
+        "/var/backups",
+        "/var/www/html",
+    ),
+    *("/var/run/postgresql", "/usr/local/etc/xray", "/var/log/nginx", "/etc/krotray"),
 )
 _PROGRAMS = {"python3-venv": "python3", "postgresql": "pg_ctlcluster"}
-_GROUPS = re.compile(r"-g krotray\b")
 
 
 def steps(page: str) -> dict[str, str]:
@@ -48,9 +55,10 @@ class Machine:
         self.redis_port, self.xray_port, self.api_port = free_port(), free_port(), free_port()
         for path in (*FOLDERS, "/bin", "/state", "/etc/nginx/sites-available", "/etc/nginx/sites-enabled"):
             self.at(path).mkdir(parents=True, exist_ok=True)
-        self.at("/opt/krotray").rmdir()  # the guide makes it
+        for path in ("/opt/krotray", "/etc/krotray"):
+            self.at(path).rmdir()  # the guide makes them
         self.authority = Authority(folder / "certificates")
-        self.steps = steps("deploy.md")
+        self.steps, self.typed = steps("deploy.md"), dict[str, str]()
         self._programs()
         self._origin()
 
@@ -63,24 +71,29 @@ class Machine:
         around = self.folder / "nginx.conf"
         around.write_text(AROUND.format(folder=self.folder, site=f"{self.at('/etc/nginx/sites-enabled')}/*"))
         stand_in = Path(__file__).with_name("systemctl.py")
-        units, sockets = self.at("/etc/systemd/system"), self.at("/var/run/postgresql")
-        xray = self.at("/usr/local/etc/xray/config.json")
+        units, sockets, second = self.at("/usr/local/lib/systemd/system"), "/var/run/postgresql", self.at("/second")
+        for path in (second / "bin", second / "state", second / "usr/local/etc/xray"):
+            path.mkdir(parents=True)
         (units / "nginx.service").write_text(f"[Service]\nExecStart={nginx} -c {around}\n")
-        (units / "xray.service").write_text(
-            f"[Service]\nExecStart={python} -m sandbox.xray_node {xray}\nWorkingDirectory={ROOT}\nTimeoutStopSec=0.1\n"
-        )
-        live = f"{self.folder}/certificates"
+        for unit, machine in ((units, self.folder), (second, second)):
+            node = f"{python} -m sandbox.xray_node {machine}/usr/local/etc/xray/config.json"
+            text = f"[Service]\nExecStart={node}\nWorkingDirectory={ROOT}\nTimeoutStopSec=0.1\n"
+            (unit / "xray.service").write_text(text)
+        made = "/usr/sbin/adduser --quiet --system --group --no-create-home --home /nonexistent krotray"
+        home, runs = self.at("/var/lib/krotray"), f'exec {python} {stand_in} "$@"'
         programs = {
-            "adduser": "exit 0",
-            # runuser -u NAME -- COMMAND...
-            "runuser": f'export PGUSER="$2" PGHOST={sockets}; shift 3; exec "$@"',
-            "certbot": f"test -s {live}/server.pem",
-            "nginx": f'exec {nginx} -c {around} "$@"',
-            "systemctl": f"export UNITS={units} STATE={self.at('/state')} PGUSER=krotray; "
-            f'exec {python} {stand_in} "$@"',
+            "bin/adduser": f"id -u krotray > /dev/null 2>&1 || {made}\nmkdir -p {home} && chown krotray: {home}",
+            "bin/runuser": f'export PGHOST={self.at(sockets)}; exec /usr/sbin/runuser "$@"',
+            "bin/certbot": f"test -s {self.folder}/certificates/server.pem",
+            "bin/nginx": f'exec {nginx} -c {around} "$@"',
+            "bin/systemctl": f"export UNITS={units} STATE={self.at('/state')}; {runs}",
+            "second/bin/systemctl": f"export UNITS={second} STATE={second}/state; {runs}",
+            # scp FILE root@HOST:NAME, ssh root@HOST COMMAND: folders as on this machine, below the second one's
+            "bin/scp": f'exec cp -p "$1" "{second}/${{2#*:}}"',
+            "bin/ssh": f'cd {second}; PATH={second}/bin:$PATH exec bash -c "$(echo "$2" | sed "s#{self.folder}/#{second}/#g")"',
         }
         for name, body in programs.items():
-            path = self.at("/bin") / name
+            path = self.folder / name
             path.write_text(f"#!/bin/sh\n{body}\n")
             path.chmod(0o755)
 
@@ -139,7 +152,7 @@ class Machine:
             "-U",
             "postgres",
             "-A",
-            "trust",
+            "peer",
             "--no-sync",
             "-E",
             "UTF8",
@@ -192,13 +205,13 @@ class Machine:
 
     def step(self, name: str, *, seconds: float = 60, **values: str) -> str:
         """Types a block of the guide. Returns what it printed; fails with it when a command did. `values` go to NAME=..."""
-        text = self.steps.pop(name)
+        text = self.typed[name] = self.steps.pop(name)
         for key, value in values.items():
             text, count = re.subn(rf"^{key}=.*$", lambda _, line=f"{key}={value}": line, text, flags=re.MULTILINE)
             assert count == 1, f"{name} sets no {key}"
         for path in FOLDERS:
             text = text.replace(path, str(self.at(path)))
-        text = _GROUPS.sub("-g root", text).replace(":6379", f":{self.redis_port}")
+        text = text.replace(":6379", f":{self.redis_port}")
         before = self._log.stat().st_size
         assert self._shell.stdin
         self._shell.stdin.write(f"{text}\necho 'done: {name}.'\n".encode())
@@ -213,6 +226,18 @@ class Machine:
         print(f"{name}: {time.monotonic() - began:.1f} s")
         return self._printed(before)
 
+    def again(self, name: str, *, seconds: float = 60) -> str:
+        """Types a block once more."""
+        self.steps[name] = self.typed[name]
+        return self.step(name, seconds=seconds)
+
+    def believe_certificates(self) -> None:
+        """Python's list of the world's CAs knows ours too: requests asks nothing else when `flask doctor` looks at the Mini App."""
+        (listed,) = self.at("/opt/krotray/.venv").glob("lib/python3.*/site-packages/certifi/cacert.pem")
+        ours = Path(self.authority.ca).read_text()
+        if ours not in listed.read_text():
+            listed.write_text(f"{listed.read_text()}\n{ours}")
+
     def _printed(self, since: int) -> str:
         return self._log.read_bytes()[since:].decode(errors="replace")
 
@@ -225,7 +250,8 @@ class Machine:
         """Ends all that was started."""
         self._shell.kill()
         self._shell.communicate()
-        for name in ("krotray", "nginx", "xray"):
-            subprocess.run([str(self.at("/bin/systemctl")), "stop", name], check=False, timeout=120, env=os.environ)  # noqa: S603
+        for where, name in (("", "krotray"), ("", "nginx"), ("", "xray"), ("/second", "xray")):
+            systemctl = str(self.at(f"{where}/bin/systemctl"))
+            subprocess.run([systemctl, "stop", name], check=False, timeout=120, env=os.environ)  # noqa: S603
         for part in self._parts[::-1]:
             part.stop()

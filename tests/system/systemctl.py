@@ -36,7 +36,7 @@ class Unit:
 
     def environment(self) -> dict[str, str]:
         """As systemd would make it: `Environment`, then the file over it; of ours only what a shell needs."""
-        made = {name: os.environ[name] for name in ("PATH", "HOME", "PGUSER") if name in os.environ}
+        made = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         made |= dict(pair.split("=", 1) for pair in shlex.split(self.get("Environment")))
         if self.get("EnvironmentFile"):
             lines = Path(self.get("EnvironmentFile")).read_text().splitlines()
@@ -56,6 +56,10 @@ class Unit:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                user=self.get("User") or None,
+                group=self.get("Group") or None,
+                extra_groups=[] if self.get("User") else None,
+                umask=int(self.get("UMask") or "022", 8),
             )
         if self.get("Type") == "oneshot":
             if begun.wait():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
 import subprocess
+import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -106,6 +109,46 @@ def test_a_proxy_that_is_not_named_is_believed_nothing(world: World, tmp_path: P
         web.stop()
         if nginx:
             nginx.stop()
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Says which headers have come through."""
+
+    def do_GET(self) -> None:
+        """Any path."""
+        body = json.dumps({name.lower(): self.headers.get_all(name) for name in self.headers}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_what_a_stranger_says_about_themselves_ends_at_nginx(tmp_path: Path) -> None:
+    """From a trusted address KrotRay believes both headers; once nobody is behind it, nginx says so with one status."""
+    behind = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    nginx = Nginx(tmp_path, web=behind.server_port, flower=behind.server_port)
+    claimed = {"X-Request-Id": "a-strangers-own-id", "X-Real-IP": YOOKASSA}
+    try:
+        with from_(STRANGER, nginx.ca) as session:
+            for path in ("/", "/api/payments/webhook", "/sub/x", "/flower/"):
+                came = session.get(nginx.url + path, headers=claimed, timeout=10).json()
+                assert came["x-real-ip"] == [STRANGER], path
+                (given,) = came["x-request-id"]
+                assert re.fullmatch("[0-9a-f]{32}", given), path
+            log = nginx.folder / "krotray.log"
+            wait_until(lambda: given in log.read_text(), seconds=5, what="the id in the log")
+            behind.shutdown()
+            behind.server_close()
+            away = session.get(f"{nginx.url}/", timeout=10)
+        assert (away.status_code, away.json()["status"], away.json()["code"]) == (503, 503, "away")
+        assert away.headers["Retry-After"] == "3"
+    finally:
+        nginx.stop()
+        behind.server_close()
 
 
 def test_the_crowd_is_slowed_down_and_yookassa_never(nginx: Nginx) -> None:

@@ -49,7 +49,7 @@ def analyze(units: Path, *arguments: str) -> str:
 
 def test_systemd_accepts_them(units: Path) -> None:
     names = sorted(str(path) for path in units.iterdir() if path.is_file())
-    assert len(names) == len(PROCESSES) + 3, "the processes, the umbrella, the target and the socket"
+    assert len(names) == len(PROCESSES) + 4, "the processes, the umbrella, the target, the socket and one more worker"
     analyze(units, "verify", "--man=no", *names)
 
 
@@ -86,6 +86,19 @@ def test_each_runs_its_line_of_the_procfile() -> None:
     graceful = re.search(r"--graceful-timeout (\d+)", lines["web"])
     assert graceful
     assert float(read("krotray-web.service")["Service"]["TimeoutStopSec"]) > float(graceful[1])
+
+
+def test_no_start_hangs_for_ever() -> None:
+    """systemd waits for a oneshot as long as it takes, unless told otherwise; all others count as started at once."""
+    for path in UNITS.glob("*.service"):
+        service = read(path.name)["Service"]
+        assert service.get("Type", "simple") in ("simple", "oneshot")
+        assert "Type" not in service or float(service["TimeoutStartSec"]) <= 60, path.name
+
+
+def test_one_more_worker_says_which_queue_and_under_which_name() -> None:
+    command = read("krotray-worker@.service")["Service"]["ExecStart"]
+    assert command == "/usr/bin/env WORKER_QUEUES=%i WORKER_NAME=%i /opt/krotray/deploy/run worker"
 
 
 def test_a_name_that_the_procfile_does_not_know_is_refused() -> None:
