@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-import psutil
-
 from benchmarks import load, table
 from benchmarks.load import Request
 from benchmarks.stage import Stage, pss
@@ -23,38 +21,17 @@ def rows(stage: Stage) -> Iterator[table.Row]:
     """The line about memory, after a little work on both sides."""
     login = {auth.HEADER: Person(stage.world, 10**10 + 1).init_data()}
     with stage.service("web", "worker", "beat", "bot", "flower") as service:
-        load.shot(service.url, [Request("/api/me", headers=login)], connections=16, seconds=SECONDS)
+        load.shot(stage.world.web_url, [Request("/api/me", headers=login)], connections=16, seconds=SECONDS)
         time.sleep(SETTLED_SECONDS)
-        ours, processes = pss(*_lines(service.process.pid))
+        ours, processes = pss(*(process.pid for process in service.values()))
     with ExitStack() as stack:
-        bare = stack.enter_context(stage.bare_web())
+        bare, gunicorn = stack.enter_context(stage.bare_web())
         worker = stack.enter_context(stage.bare_worker())
         load.shot(bare, [Request("/row/1")], connections=16, seconds=SECONDS)
-        roots = [*_gunicorn(bare), worker.pid]
+        roots = [gunicorn.pid, worker.pid]
         single = 0
         while (limit := pss(*roots))[1] < processes:
             single += 1
             process: Process = stack.enter_context(stage.bare_single(single))
             roots.append(process.pid)
     yield table.at_most(f"memory, whole Procfile, PSS, {processes} processes", ours, limit[0], 1.5, "MB", digits=0)
-
-
-def _lines(honcho: int) -> list[int]:
-    """What honcho has started: it is the sandbox's, not ours. Nor are the shells between it and the lines of the Procfile."""
-    found = []
-    for child in psutil.Process(honcho).children():
-        is_shell = child.name() in ("sh", "dash", "bash")
-        found += [one.pid for one in child.children()] if is_shell else [child.pid]
-    return found
-
-
-def _gunicorn(url: str) -> list[int]:
-    """The process that listens there, and has no parent that does."""
-    port = int(url.rpartition(":")[2])
-    return [
-        one.pid
-        for one in psutil.process_iter()
-        if any(argument.endswith(f":{port}") for argument in one.cmdline())
-        and "gunicorn" in " ".join(one.cmdline()[:2])
-        and not any(argument.endswith(f":{port}") for argument in psutil.Process(one.ppid()).cmdline())
-    ]

@@ -29,17 +29,16 @@ def rows(stage: Stage) -> Iterator[table.Row]:
     hush = requests.post(f"{stage.world.yookassa_url}/sandbox/webhooks", json={"enabled": False}, timeout=5)
     hush.raise_for_status()
     bare = xray.stub(stage.world.nodes[0].grpc_port)
-    with stage.service("web", "worker", "beat") as service:
-        _settled(stage, service.url, 40)  # warm
-        ours, limit = table.in_turns(
-            lambda: _settled(stage, service.url, AT_ONCE), lambda: xray.one_at_a_time(bare, ADDS)
-        )
+    url = stage.world.web_url
+    with stage.service("web", "worker", "beat"):
+        _settled(stage, url, 40)  # warm
+        ours, limit = table.in_turns(lambda: _settled(stage, url, AT_ONCE), lambda: xray.one_at_a_time(bare, ADDS))
         yield table.at_least("payments settled and provisioned", ours, limit, 0.12)
         wait_until(lambda: not _untold(), seconds=120, what="everybody to be told", pause=0.5)
         with stage.bare_worker():
             taken: list[float] = []
             parts: list[float] = []
-            table.in_turns(lambda: median(_alone(stage, service.url, taken)), lambda: _parts(stage, bare, parts))
+            table.in_turns(lambda: median(_alone(stage, url, taken)), lambda: _parts(stage, bare, parts))
     taken.sort()
     limit, p50, p99 = median(parts) * 1000, median(taken) * 1000, taken[int(len(taken) * 0.99)] * 1000
     yield table.at_most("webhook to user in Xray, idle, p50", p50, limit, 1.5, "ms")

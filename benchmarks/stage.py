@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,8 +17,7 @@ from benchmarks import bare
 from krotray_core import db, servers, settings
 from krotray_core.models import Server
 from sandbox.parts import XrayNode
-from sandbox.process import Process, free_port, listening, wait_until
-from sandbox.service import Service
+from sandbox.process import Process, free_port
 from sandbox.simulated_xray import SimulatedXray
 from sandbox.world import ROOT, World
 
@@ -57,14 +56,23 @@ class Stage:
         upgrade()
 
     @contextmanager
-    def service(self, *processes: str) -> Iterator[Service]:
-        """Ours: these lines of the Procfile."""
-        (self.world.logs / f"{DATABASE}.log").unlink(missing_ok=True)  # it is read to see when the worker is ready
-        made = Service(self.world, database=DATABASE, processes=processes, settings=SETTINGS)
-        try:
+    def service(self, *processes: str) -> Iterator[dict[str, Process]]:
+        """Ours: these lines of the Procfile, each as a supervisor would start it (honcho would read every line of their logs)."""
+        environment = self.world.environment(DATABASE) | SETTINGS
+        with ExitStack() as stack:
+            made = {}
+            for name in processes:
+                log = self.world.logs / f"{name}.log"
+                log.unlink(missing_ok=True)
+                command = ["sh", "-c", f"exec {procfile()[name]}"]
+                made[name] = Process(name, command, log=log, env=environment, cwd=ROOT)
+                stack.callback(made[name].stop, seconds=30)
+            for name, process in made.items():
+                if name == "web":
+                    process.wait_ready(lambda: _answers(f"{self.world.web_url}/readyz"), seconds=60)
+                if name == "worker":
+                    process.wait_ready(lambda log=process.log: " ready." in log.read_text(errors="replace"), seconds=60)
             yield made
-        finally:
-            made.stop()
 
     def bare_environment(self) -> dict[str, str]:
         """What the bare application has to know."""
@@ -72,26 +80,26 @@ class Stage:
         return self.world.environment(DATABASE) | {"BARE_DATABASE_URL": url, "BARE_BROKER_URL": self.world.redis.url}
 
     @contextmanager
-    def bare_web(self) -> Iterator[str]:
-        """The bare application under the Procfile's own gunicorn line; its address."""
+    def bare_web(self) -> Iterator[tuple[str, Process]]:
+        """The bare application under the Procfile's own gunicorn line; its address and its master."""
         with db.transaction() as session:
             session.execute(text(bare.TABLE))
             session.execute(text("INSERT INTO bare (data) SELECT md5(n::text) FROM generate_series(1, 10000) n"))
         port = free_port()
-        line = next(line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("web:"))
-        command = line.removeprefix("web:").replace("wsgi:app", "benchmarks.bare:app")
+        command = procfile()["web"].replace("wsgi:app", "benchmarks.bare:app")
         with self._process(
             "bare web", ["sh", "-c", f"exec {command}"], PORT=str(port), WEB_HOST="127.0.0.1"
         ) as process:
-            process.wait_ready(lambda: listening(port))
             url = f"http://127.0.0.1:{port}"
-            wait_until(lambda: requests.get(f"{url}/hello", timeout=2).ok, seconds=10, what="the bare application")
-            yield url
+            process.wait_ready(lambda: _answers(f"{url}/hello"))
+            yield url, process
 
     @contextmanager
     def bare_worker(self) -> Iterator[Process]:
         """Its worker, with as many processes as ours."""
-        command = "celery -A benchmarks.bare:celery worker --concurrency 4 --without-gossip --without-mingle --loglevel INFO"
+        command = (
+            "celery -A benchmarks.bare:celery worker --concurrency 4 --without-gossip --without-mingle --loglevel INFO"
+        )
         with self._process("bare worker", shlex.split(command)) as process:
             process.wait_ready(lambda: " ready." in process.log.read_text(errors="replace"))
             yield process
@@ -118,6 +126,19 @@ class Stage:
         if settings.get.cache_info().currsize:
             db.engine().dispose()
         self.world.stop()
+
+
+def procfile() -> dict[str, str]:
+    """The lines of the Procfile by name."""
+    lines = (ROOT / "Procfile").read_text().splitlines()
+    return {name: command.strip() for name, _, command in (line.partition(":") for line in lines)}
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.RequestException:
+        return False
 
 
 def upgrade() -> None:

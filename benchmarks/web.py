@@ -24,22 +24,23 @@ PAYMENTS = 1000  # that webhooks speak of
 
 def rows(stage: Stage) -> Iterator[table.Row]:
     """The lines about HTTP."""
-    with stage.service("web") as service, stage.bare_web() as bare:
+    url = stage.world.web_url
+    with stage.service("web"), stage.bare_web() as (bare, _):
         row = [Request(f"/row/{1 + number * 37 % 10_000}") for number in range(ASKERS)]
         people = [Person(stage.world, 10**10 + 1 + number * 41 % PEOPLE) for number in range(ASKERS)]
         login = [{auth.HEADER: person.init_data()} for person in people]
-        for url, wanted in ((service.url, [Request("/api/me", headers=one) for one in login]), (bare, row)):
-            load.shot(url, wanted, connections=CONNECTIONS, seconds=1)  # warm
-        ours, limit = against(service.url, webhooks(), bare, hooks(), CONNECTIONS)
+        for address, wanted in ((url, [Request("/api/me", headers=one) for one in login]), (bare, row)):
+            load.shot(address, wanted, connections=CONNECTIONS, seconds=1)  # warm
+        ours, limit = against(url, webhooks(), bare, hooks(), CONNECTIONS)
         yield line("webhook intake", ours, limit, 0.70)
         forget(stage)
         for path in ("/api/me", "/api/key"):
-            ours, limit = against(service.url, [Request(path, headers=one) for one in login], bare, row, CONNECTIONS)
+            ours, limit = against(url, [Request(path, headers=one) for one in login], bare, row, CONNECTIONS)
             yield line(path, ours, limit, 0.60)
         program = {"User-Agent": "v2rayNG/1.9.5"}
         tokens = [Request(f"/sub/token-{1 + number * 43 % PEOPLE}", headers=program) for number in range(ASKERS)]
         for crowd in CROWDS:
-            ours, limit = against(service.url, tokens, bare, row, crowd)
+            ours, limit = against(url, tokens, bare, row, crowd)
             yield line(f"/sub/<token>, {crowd} connections", ours, limit, 0.60)
         (hello,) = table.in_turns(
             lambda: load.shot(bare, [Request("/hello")], connections=CONNECTIONS, seconds=SECONDS).rate, rounds=1
