@@ -38,14 +38,23 @@ def _packed(message: Message) -> Message:
     return serial_pb2.TypedMessage(type=message.DESCRIPTOR.full_name, value=message.SerializeToString())
 
 
-def pipelined(to: handler_pb2_grpc.HandlerServiceStub, emails: Sequence[tuple[str, str]] | Sequence[str]) -> None:
-    """Removes these e-mails, or adds these e-mails with their keys, 200 in flight."""
+def pipelined(
+    to: handler_pb2_grpc.HandlerServiceStub,
+    emails: Sequence[tuple[str, str]] | Sequence[str],
+    *,
+    lenient: bool = False,
+) -> None:
+    """Removes these e-mails, or adds these e-mails with their keys, 200 in flight. `lenient`: whoever is there already may be."""
     for start in range(0, len(emails), IN_FLIGHT):
         requests = [
             removal(one) if isinstance(one, str) else addition(*one) for one in emails[start : start + IN_FLIGHT]
         ]
         for future in [to.AlterInbound.future(request, timeout=SECONDS) for request in requests]:
-            future.result()
+            try:
+                future.result()
+            except grpc.RpcError:
+                if not lenient:
+                    raise
 
 
 def one_at_a_time(to: handler_pb2_grpc.HandlerServiceStub, many: int) -> float:
