@@ -6,13 +6,19 @@ from flask import request
 
 from krotray_core import telegram, users
 from krotray_core.models import User
+from krotray_core.users import Person
 
 HEADER = "X-Telegram-Init-Data"
 
 
 def current_user() -> User:
     """The user behind this request, made known on the first call. Raises InitDataMissing, -Invalid, -Expired."""
-    return users.greet(telegram.verify(init_data()))
+    return users.greet(current_person())
+
+
+def current_person() -> Person:
+    """Who Telegram says is behind this request. Raises as `current_user` does."""
+    return telegram.verify(init_data())
 
 
 def init_data() -> str | None:

@@ -15,6 +15,6 @@ blueprint = Blueprint("connect", __name__)
 @describing.answers(ConnectOut)
 def connect() -> dict[str, object]:
     """What to install and press; without a running subscription only what to install."""
-    seen = cabinet.of_user(auth.current_user().id)
+    seen = cabinet.of_person(auth.current_person())[1]
     url = seen.subscription_url if seen.running else None
     return answer(ConnectOut.of(url, apps.for_subscription(url, apps.TITLE)))

@@ -7,6 +7,7 @@ from flask import Blueprint
 from krotray_api import auth, describing, limits
 from krotray_api.schemas import KeyOut, MeOut, SubscriptionOut, UserOut, answer
 from krotray_core import cabinet, ledger, subscriptions
+from krotray_core.cabinet import Cabinet
 from krotray_tasks import access
 
 blueprint = Blueprint("me", __name__)
@@ -16,8 +17,7 @@ blueprint = Blueprint("me", __name__)
 @describing.answers(MeOut)
 def me() -> dict[str, object]:
     """The home screen: who, in which state, with what subscription."""
-    user = auth.current_user()
-    seen = cabinet.of_user(user.id)
+    user, seen = cabinet.of_person(auth.current_person())
     subscription = SubscriptionOut.of(seen)
     return answer(MeOut(user=UserOut.of(user), state=seen.state, subscription=subscription, payment_id=seen.payment_id))
 
@@ -26,7 +26,7 @@ def me() -> dict[str, object]:
 @describing.answers(KeyOut)
 def key() -> dict[str, object]:
     """How to connect, while there is something to connect with."""
-    return _key(auth.current_user().id)
+    return _key(cabinet.of_person(auth.current_person())[1])
 
 
 @blueprint.post("/api/key/rotate")
@@ -38,11 +38,10 @@ def rotate() -> dict[str, object]:
     with ledger.acting("user"):
         changed = subscriptions.rotate_key(user.telegram_id)
     access.converge_all(changed.servers)
-    return _key(user.id)
+    return _key(cabinet.of_user(user.id))
 
 
-def _key(user_id: int) -> dict[str, object]:
-    seen = cabinet.of_user(user_id)
+def _key(seen: Cabinet) -> dict[str, object]:
     if not seen.running:
         return answer(KeyOut())
     return answer(

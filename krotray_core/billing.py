@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import and_, literal_column, or_, select
+from sqlalchemy import and_, exists, literal_column, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from krotray_core import asking, clock, counts, ledger, notices, refunds, settings, subscriptions, yookassa
-from krotray_core.db import transaction
+from krotray_core.db import reading, transaction
 from krotray_core.errors import Conflict, GatewayDenied, GatewayError, NotFound
 from krotray_core.models import Payment
 from krotray_core.yookassa import Found
@@ -134,17 +134,17 @@ def note_hint(external_id: str, event: str, ours: UUID | None = None) -> Hint:
     Copies of what we know already (a success that has counted, a cancellation) wake nobody.
     """
     known = or_(Payment.external_id == external_id, and_(Payment.id == ours, Payment.external_id.is_(None)))
+    told = (*COUNTED, "canceled") if event == "payment.canceled" else COUNTED
+    is_news = Payment.status.not_in(told) if event.startswith("payment.") else true()
+    # Before all that merely wait for their turn.
+    hinted = update(Payment).where(known, is_news).values(hinted_at=clock.now(), next_check_at=Payment.created_at)
     with transaction() as session:
-        payment = session.scalars(select(Payment).where(known).with_for_update()).first()
-        if payment is None:
-            return Hint(known=False)
-        told = (*COUNTED, "canceled") if event == "payment.canceled" else COUNTED
-        if payment.status in told and event.startswith("payment."):
-            return Hint(known=True)
-        payment.hinted_at = clock.now()
-        payment.next_check_at = payment.created_at  # before all that merely wait for their turn
-        # Without its external id it can only be found by the one in the notification.
-        return Hint(known=True, look=payment.id) if payment.external_id else Hint(known=False)
+        returned = hinted.returning(Payment.id, Payment.external_id)
+        row = session.execute(returned, execution_options={"synchronize_session": False}).first()
+        if row is None:
+            return Hint(known=bool(session.scalar(select(exists().where(known)))))
+    # Without its external id it can only be found by the one in the notification.
+    return Hint(known=True, look=row.id) if row.external_id else Hint(known=False)
 
 
 def claim_open() -> list[UUID]:
@@ -166,7 +166,7 @@ def wait_to_ask(payment: Payment) -> float | None:
 
 def find(payment_id: UUID) -> Payment:
     """The payment with this id of ours. Raises NotFound."""
-    with transaction() as session:
+    with reading() as session:
         payment = session.get(Payment, payment_id)
     if payment is None:
         raise NotFound("no such payment")
@@ -270,14 +270,18 @@ def _succeed(session: Session, payment: Payment, found: Found, now: datetime, hi
         payment_id=payment.id,
         paid_since=since,
     )
-    _tell(session, payment, "paid", now)
-    _tell(session, payment, "key_coming", now, due_at=now + KEY_GRACE)
+    _tell(session, payment, "paid", now, later={"key_coming": now + KEY_GRACE})
     return changed.servers
 
 
-def _tell(session: Session, payment: Payment, kind: str, now: datetime, *, due_at: datetime | None = None) -> None:
-    key, data = f"{kind}:{payment.id}", {"payment_id": str(payment.id)}
-    notices.tell_user(session, payment.user_id, kind=kind, key=key, data=data, now=now, due_at=due_at)
+def _tell(
+    session: Session, payment: Payment, kind: str, now: datetime, *, later: dict[str, datetime] | None = None
+) -> None:
+    """This now, and each kind of `later` when its time comes."""
+    reader, data = notices.reader(session, payment.user_id), {"payment_id": str(payment.id)}
+    due = {kind: now} | (later or {})
+    news = [notices.News(reader, one, f"{one}:{payment.id}", data, due_at) for one, due_at in due.items()]
+    notices.note_all(session, news, now)
 
 
 def close(payment_id: UUID, reason: str) -> Payment:

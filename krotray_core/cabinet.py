@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import Row, Select, and_, bindparam, select
 
-from krotray_core import billing, clock, links, provisioning, settings
-from krotray_core.db import transaction
+from krotray_core import billing, clock, links, provisioning, settings, users
+from krotray_core.db import reading
 from krotray_core.models import Payment, Seat, Server, Subscription, Traffic, User
+
+_Row = Row[User, Any, Any, Any, Any, Any]
+_Statement = Select[User, Any, Any, Any, Any, Any]
 
 State = Literal["no_subscription", "payment_pending", "provisioning", "active", "expired"]
 
@@ -43,17 +47,26 @@ class Cabinet:
 
 def of_user(user_id: int) -> Cabinet:
     """The cabinet of a user of ours."""
-    return _read(User.id == user_id)
+    return _seen(_read(_by("id"), user_id), clock.now())
 
 
 def of_token(token: str) -> Cabinet | None:
     """The cabinet behind a subscription link, or None when there is no such link."""
-    seen = _read(Subscription.token == token)
+    seen = _seen(_read(_by("token"), token), clock.now())
     return seen if seen.subscription else None
 
 
-def _read(whose: ColumnElement[bool]) -> Cabinet:
-    now = clock.now()
+def of_person(person: users.Person) -> tuple[User, Cabinet]:
+    """Greets a person in Telegram and reads their cabinet: with one statement, unless there is something new about them."""
+    row = _read(_by("telegram_id"), person.telegram_id)
+    user = row[0] if row is not None and users.is_known(row[0], person) else users.greet(person)
+    return user, _seen(row, clock.now())
+
+
+@cache
+def _by(name: str) -> _Statement:
+    """The statement that finds a cabinet by an `id` or `telegram_id` of its user, or its `token`; made once."""
+    whose = Subscription.token if name == "token" else getattr(User, name)
     payable = (
         select(Payment.id)
         .where(
@@ -61,25 +74,33 @@ def _read(whose: ColumnElement[bool]) -> Cabinet:
             Payment.status == "pending",
             Payment.flagged_at.is_(None),
             Payment.external_id.is_not(None),
-            Payment.created_at > now - billing.PAYABLE,
+            Payment.created_at > bindparam("payable_since", type_=Payment.created_at.type),
         )
         .order_by(Payment.created_at.desc())
         .limit(1)
         .scalar_subquery()
     )
-    with transaction() as session:
-        row = session.execute(
-            select(Subscription, Seat, Server, Traffic, payable)
-            .select_from(User)
-            .outerjoin(Subscription, Subscription.user_id == User.id)
-            .outerjoin(Seat, and_(Seat.subscription_id == Subscription.id, Seat.wanted))
-            .outerjoin(Server, Server.id == Seat.server_id)
-            .outerjoin(Traffic, Traffic.subscription_id == Subscription.id)
-            .where(whose)
-        ).one_or_none()
+    return (
+        select(User, Subscription, Seat, Server, Traffic, payable)
+        .select_from(User)
+        .outerjoin(Subscription, Subscription.user_id == User.id)
+        .outerjoin(Seat, and_(Seat.subscription_id == Subscription.id, Seat.wanted))
+        .outerjoin(Server, Server.id == Seat.server_id)
+        .outerjoin(Traffic, Traffic.subscription_id == Subscription.id)
+        .where(whose == bindparam("whose", type_=whose.type))
+    )
+
+
+def _read(statement: _Statement, whose: int | str) -> _Row | None:
+    values = {"whose": whose, "payable_since": clock.now() - billing.PAYABLE}
+    with reading() as session:
+        return session.execute(statement, values).one_or_none()
+
+
+def _seen(row: _Row | None, now: datetime) -> Cabinet:
     if row is None:
         return Cabinet("no_subscription")
-    subscription, seat, server, traffic, payment_id = row
+    _, subscription, seat, server, traffic, payment_id = row
     if subscription is None:
         return Cabinet("payment_pending" if payment_id else "no_subscription", payment_id=payment_id)
     link = f"{settings.get().origin}/sub/{subscription.token}"

@@ -6,6 +6,7 @@ A row is added in the transaction that makes the news, so it counts exactly when
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -46,12 +47,16 @@ def add(session: Session, name: str, value: int = 1) -> None:
         session.add(Count(name=name, value=value))
 
 
-def observe(session: Session, name: str, took: timedelta) -> None:
-    """Counts one duration of a kind (one of DURATIONS); a clock that went backwards makes it 0."""
-    seconds = max(took.total_seconds(), 0.0)
-    bound = next((str(bound) for bound in BOUNDS if seconds <= bound), BEYOND)
-    add(session, f"{name}:le:{bound}")
-    add(session, f"{name}:ms", round(seconds * 1000))
+def observe(session: Session, name: str, *took: timedelta) -> None:
+    """Counts durations of a kind (one of DURATIONS); a clock that went backwards makes one 0."""
+    buckets, total = Counter[str](), 0
+    for one in took:
+        seconds = max(one.total_seconds(), 0.0)
+        buckets[next((str(bound) for bound in BOUNDS if seconds <= bound), BEYOND)] += 1
+        total += round(seconds * 1000)
+    for bound, many in buckets.items():
+        add(session, f"{name}:le:{bound}", many)
+    add(session, f"{name}:ms", total)
 
 
 def read(session: Session) -> dict[str, int]:

@@ -83,8 +83,9 @@ def note_all(session: Session, news: Iterable[News], now: datetime) -> int:
         rows.append(row | {"created_at": now, "next_try_at": one.due_at})
     if not rows:
         return 0
-    statement = insert(Notice).values(rows).on_conflict_do_nothing(index_elements=[Notice.key])
-    return len(session.scalars(statement.returning(Notice.id)).all())
+    # The rows apart from the statement: with a thousand of them inside, to write it down took longer than to run it.
+    statement = insert(Notice).on_conflict_do_nothing(index_elements=[Notice.key])
+    return len(session.execute(statement.returning(Notice.id), rows).all())
 
 
 def tell_user(
@@ -98,8 +99,12 @@ def tell_user(
     due_at: datetime | None = None,
 ) -> None:
     """The same by our own number of the user. Raises ValueError."""
-    telegram_id = session.scalars(select(User.telegram_id).where(User.id == user_id)).one()
-    note(session, telegram_id=telegram_id, kind=kind, key=key, data=data, now=now, due_at=due_at)
+    note(session, telegram_id=reader(session, user_id), kind=kind, key=key, data=data, now=now, due_at=due_at)
+
+
+def reader(session: Session, user_id: int) -> int:
+    """The Telegram id of a user of ours."""
+    return session.scalars(select(User.telegram_id).where(User.id == user_id)).one()
 
 
 def tell_admins(session: Session, *, kind: str, key: str, data: dict[str, Any], now: datetime) -> None:

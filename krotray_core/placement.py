@@ -11,12 +11,12 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from krotray_core import ledger, users
-from krotray_core.db import transaction
+from krotray_core.db import reading, transaction
 from krotray_core.models import Seat, Server, Subscription
 
 TRIES = 5
@@ -48,7 +48,8 @@ def take(session: Session, subscription: Subscription, now: datetime, paid_since
         return seat.server_id
     server_id = None
     if subscription.waiting_since or not _others_wait(session):
-        server_id = _claim_former(session, subscription) or _claim_least_loaded(session)
+        former = _claim_former(session, subscription) if seats else None
+        server_id = former or _claim_least_loaded(session)
     if server_id is None:
         subscription.waiting_since = subscription.waiting_since or now
         return None
@@ -225,6 +226,15 @@ def _elsewhere(subscription: Subscription, source: int, now: datetime, only: int
     return room.order_by(left, Server.active_users, func.random()).limit(1)
 
 
+def anybody_to_place() -> bool:
+    """Whether somebody waits for a place, or might have one that does not work: one cheap look, for after every purchase."""
+    waits = exists().where(Subscription.waiting_since.is_not(None))
+    down_or_refused = Server.is_up.is_(False) | Seat.paused_until.is_not(None)
+    stuck = exists().where(Seat.dirty, Seat.wanted, Seat.server_id == Server.id, down_or_refused)
+    with reading() as session:
+        return bool(session.scalar(select(or_(waits, stuck))))
+
+
 def seat_waiting(now: datetime) -> set[int]:
     """Seats those who paid and wait, in the order in which they began to, while there is room.
 
@@ -261,7 +271,8 @@ def rescue(now: datetime) -> set[int]:
         select(Subscription.id)
         .join(Seat, Seat.subscription_id == Subscription.id)
         .join(Server, Server.id == Seat.server_id)
-        .where(Seat.wanted, Seat.observed_generation == 0, Server.is_up.is_(False) | refused)
+        # Dirty they are all: that is said for its index, or every seat there is would be read.
+        .where(Seat.dirty, Seat.wanted, Seat.observed_generation == 0, Server.is_up.is_(False) | refused)
     )
     with transaction() as session:
         ids = session.scalars(stranded.order_by(Subscription.id).limit(AT_A_TIME)).all()

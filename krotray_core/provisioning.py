@@ -10,13 +10,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnExpressionArgument, exists, or_, select, update
+from sqlalchemy import ColumnExpressionArgument, Row, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from krotray_core import clock, counts, cutoff, links, settings
-from krotray_core.db import transaction
+from krotray_core.db import reading, transaction
 from krotray_core.errors import NotFound, XrayUnavailable
 from krotray_core.models import Seat, Server
 from krotray_core.xray.channels import Tls
@@ -25,6 +27,8 @@ from krotray_core.xray.client import Add, Outcome, Remove, XrayClient
 log = logging.getLogger(__name__)
 
 BATCH = 500
+_UNSYNCHRONIZED = {"synchronize_session": False}
+_Seen = Row[int, datetime | None, int, int, datetime | None, datetime | None]
 # Many times what a batch takes, and as long as a killed worker's people wait. One that does take longer is noticed when
 # it is recorded, and done over.
 LEASE = timedelta(seconds=20)
@@ -43,6 +47,7 @@ class Claim:
     wanted: bool
     cut_off: bool
     generation: int
+    attempts: int
     leased_until: datetime
 
 
@@ -68,7 +73,7 @@ def template(server: Server) -> str:
 
 def find(server_id: int) -> Server:
     """The server with this id. Raises NotFound."""
-    with transaction() as session:
+    with reading() as session:
         server = session.get(Server, server_id)
     if server is None:
         raise NotFound(f"no server with id {server_id}")
@@ -115,22 +120,14 @@ def _to_do(now: datetime) -> tuple[ColumnExpressionArgument[bool], ...]:
 
 def _claim(server_id: int) -> list[Claim]:
     now = clock.now()
+    until = now + LEASE
+    free = select(Seat.id).where(Seat.server_id == server_id, *_to_do(now)).order_by(Seat.id).limit(BATCH)
+    chosen = free.with_for_update(skip_locked=True).cte()
+    taken = update(Seat).where(Seat.id == chosen.c.id).values(leased_until=until, attempts=Seat.attempts + 1)
+    told = taken.returning(Seat.id, Seat.email, Seat.uuid, Seat.wanted, Seat.cut_off, Seat.generation, Seat.attempts)
     with transaction() as session:
-        seats = session.scalars(
-            select(Seat)
-            .where(Seat.server_id == server_id, *_to_do(now))
-            .order_by(Seat.id)
-            .limit(BATCH)
-            .with_for_update(skip_locked=True)
-        ).all()
-        until = now + LEASE
-        session.execute(
-            update(Seat)
-            .where(Seat.id.in_([seat.id for seat in seats]))
-            .values(leased_until=until, attempts=Seat.attempts + 1)
-            .execution_options(synchronize_session=False)
-        )
-        return [Claim(s.id, s.email, s.uuid, s.wanted, s.cut_off, s.generation, until) for s in seats]
+        rows = session.execute(told, execution_options=_UNSYNCHRONIZED).all()
+    return [Claim(*row, until) for row in sorted(rows, key=itemgetter(0))]
 
 
 def _send(server: Server, claims: Sequence[Claim]) -> list[Outcome]:
@@ -151,46 +148,57 @@ def _send(server: Server, claims: Sequence[Claim]) -> list[Outcome]:
 
 
 def _record(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
-    """Notes each answer, unless the seat has changed meanwhile: then it stays dirty and is done again."""
+    """Notes each answer, unless the seat has changed meanwhile: then it stays dirty and is done again.
+
+    A statement for each kind of answer, not for each seat: a batch of 500 has one kind as a rule.
+    """
     now = clock.now()
+    columns = (Seat.id, Seat.leased_until, Seat.generation, Seat.observed_generation, Seat.dirty_since, Seat.paid_since)
+    locked = select(*columns).where(Seat.id.in_([c.id for c in claims])).order_by(Seat.id).with_for_update()
+    lost, changed, let_in, gone = list[int](), list[int](), list[int](), list[int]()
     with transaction() as session:
-        rows = session.scalars(
-            select(Seat).where(Seat.id.in_([c.id for c in claims])).order_by(Seat.id).with_for_update()
-        )
-        seats = {seat.id: seat for seat in rows}
+        seats = {seat.id: seat for seat in session.execute(locked)}
+        new: list[_Seen] = []
         for claim, outcome in zip(claims, outcomes, strict=True):
             seat = seats.get(claim.id)
             if seat is None:  # the server has been removed
                 continue
             if seat.leased_until != claim.leased_until:
                 # We were too slow and another worker went ahead: what it did may have been undone by us just now.
-                seat.generation += 1
-                continue
-            seat.leased_until = None
-            if seat.generation != claim.generation:
-                continue
-            if outcome is None:
-                _measure(session, seat, now)
-                seat.observed_generation = seat.generation
-                seat.cut_off = not seat.wanted
-                if not seat.wanted:
-                    seat.gone_at = seat.gone_at or now
-                seat.attempts, seat.last_error = 0, None
+                lost.append(claim.id)
+            elif seat.generation != claim.generation:
+                changed.append(claim.id)
+            elif outcome is not None:
+                _change(session, [claim.id], leased_until=None, **_refused(claim, outcome, now))
             else:
-                seat.last_error = str(outcome)[:500]
-                if isinstance(outcome, XrayUnavailable):
-                    seat.attempts = max(seat.attempts - 1, 0)  # it was not refused
-                else:
-                    log.error("seat %s (%s) was refused: %s", seat.id, seat.email, outcome)
-                    seat.paused_until = now + min(timedelta(seconds=2 ** min(seat.attempts, 10)), LONGEST_PAUSE)
+                (let_in if claim.wanted else gone).append(claim.id)
+                if claim.wanted and not seat.observed_generation:
+                    new.append(seat)
+        _measure(session, new, now)
+        done = {"leased_until": None, "observed_generation": Seat.generation, "attempts": 0, "last_error": None}
+        waited = case((Seat.observed_generation == 0, None), else_=Seat.paid_since)
+        _change(session, lost, generation=Seat.generation + 1)
+        _change(session, changed, leased_until=None)
+        _change(session, let_in, **done, cut_off=False, paid_since=waited)
+        _change(session, gone, **done, cut_off=True, gone_at=func.coalesce(Seat.gone_at, now))
 
 
-def _measure(session: Session, seat: Seat, now: datetime) -> None:
-    """How long somebody has waited whom the server has just let in for the first time."""
-    if not seat.wanted or seat.observed_generation:
-        return
-    if seat.dirty_since:
-        counts.observe(session, "provisioning", now - seat.dirty_since)
-    if seat.paid_since:
-        counts.observe(session, "payment_to_key", now - seat.paid_since)
-        seat.paid_since = None
+def _change(session: Session, ids: Sequence[int], **values: Any) -> None:
+    if ids:
+        changed = update(Seat).where(Seat.id.in_(ids)).values(**values)
+        session.execute(changed, execution_options=_UNSYNCHRONIZED)
+
+
+def _refused(claim: Claim, outcome: Exception, now: datetime) -> dict[str, Any]:
+    said = str(outcome)[:500]
+    if isinstance(outcome, XrayUnavailable):
+        return {"last_error": said, "attempts": func.greatest(Seat.attempts - 1, 0)}  # it was not refused
+    log.error("seat %s (%s) was refused: %s", claim.id, claim.email, outcome)
+    pause = min(timedelta(seconds=2 ** min(claim.attempts, 10)), LONGEST_PAUSE)
+    return {"last_error": said, "paused_until": now + pause}
+
+
+def _measure(session: Session, seats: Sequence[_Seen], now: datetime) -> None:
+    """How long those have waited whom the server has just let in for the first time."""
+    counts.observe(session, "provisioning", *(now - seat.dirty_since for seat in seats if seat.dirty_since))
+    counts.observe(session, "payment_to_key", *(now - seat.paid_since for seat in seats if seat.paid_since))

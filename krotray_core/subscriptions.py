@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -190,8 +190,10 @@ def note_fetch(subscription: Subscription) -> None:
         session.execute(statement.execution_options(synchronize_session=False))
 
 
-def expire_due() -> tuple[int, set[int]]:
+def expire_due(wants_converge: Callable[[int], object] = lambda _server_id: None) -> tuple[int, set[int]]:
     """Ends all that have run out, in short transactions. Returns how many, and the servers that must hear of it.
+
+    With many more to come a server need not wait: `wants_converge` is called with its id after the first batch that touched it.
 
     Those who wait for a place do not run out: they have not had their days yet. One whose end the database refuses (a wrong
     counter, say) is logged and left, and holds up nobody else.
@@ -200,6 +202,9 @@ def expire_due() -> tuple[int, set[int]]:
     while True:
         ids, ended, touched = _end_batch(after, clock.now())
         total += ended
+        if len(ids) == EXPIRY_BATCH:
+            for server_id in sorted(touched - servers):
+                wants_converge(server_id)
         servers |= touched
         if len(ids) < EXPIRY_BATCH:
             return total, servers

@@ -23,11 +23,12 @@ def verify(init_data: str | None) -> Person:
         raise InitDataInvalid("initData is too long")
     token = settings.get().bot_token.get_secret_value()
     try:
-        # Genuineness first: only who holds a real, old initData is told to open the app again.
-        data = init_data_py.validate_by_hash(init_data, token, expires_in=None)
-        init_data_py.validate_by_hash(data, token, expires_in=LIFETIME, now=clock.now())
-    except errors.ExpiredError:
-        raise InitDataExpired("initData is too old: open the Mini App again") from None
+        try:
+            data = init_data_py.validate_by_hash(init_data, token, expires_in=LIFETIME, now=clock.now())
+        except errors.ExpiredError:
+            # Only who holds a real, old initData is told to open the app again.
+            init_data_py.validate_by_hash(init_data, token, expires_in=None)
+            raise InitDataExpired("initData is too old: open the Mini App again") from None
     except (errors.InvalidInitDataError, ValueError, OverflowError):
         raise InitDataInvalid("initData was not signed for this bot") from None
     if data.user is None:

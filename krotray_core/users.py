@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import ColumnElement, func, null, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from krotray_core import clock, receipts
-from krotray_core.db import transaction
+from krotray_core.db import reading, transaction
 from krotray_core.errors import NotFound
 from krotray_core.models import User
 
@@ -29,22 +30,37 @@ def greet(person: Person) -> User:
 
     Who comes to us can be reached again.
     """
-    wanted = {
-        "username": person.username,
-        "first_name": person.first_name,
-        "language_code": person.language_code,
-    }
+    with reading() as session:
+        user = session.scalar(_by_telegram_id(), {"telegram_id": person.telegram_id})
+    if user and is_known(user, person):
+        return user
+    wanted = _told(person)
     with transaction() as session:
-        user = session.scalar(select(User).where(User.telegram_id == person.telegram_id))
-        same = user and all(value is None or getattr(user, name) == value for name, value in wanted.items())
-        if user and same and user.unreachable_since is None:
-            return user
         statement = insert(User).values(telegram_id=person.telegram_id, **wanted)
         # A client may leave a field out; what we knew is kept then.
         kept = {name: func.coalesce(statement.excluded[name], getattr(User, name)) for name in wanted}
         change = {**kept, "unreachable_since": null()}
         statement = statement.on_conflict_do_update(index_elements=[User.telegram_id], set_=change)
         return session.scalars(statement.returning(User), execution_options={"populate_existing": True}).one()
+
+
+def is_known(user: User, person: Person) -> bool:
+    """Whether the row says all that this person says of themselves, and that they can be reached."""
+    told = _told(person).items()
+    return user.unreachable_since is None and all(value is None or getattr(user, name) == value for name, value in told)
+
+
+def _told(person: Person) -> dict[str, str | None]:
+    return {
+        "username": person.username,
+        "first_name": person.first_name,
+        "language_code": person.language_code,
+    }
+
+
+@cache
+def _by_telegram_id() -> Select[User]:
+    return select(User).where(User.telegram_id == bindparam("telegram_id", type_=User.telegram_id.type))
 
 
 def find(telegram_id: int) -> User:

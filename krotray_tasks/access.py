@@ -53,7 +53,7 @@ def converge(server_id: int) -> None:
 @celery.task(max_retries=3)
 def expire_due() -> None:
     """Ends what has run out, and gives the places to those who wait for one."""
-    follow_up(subscriptions.expire_due()[1])
+    follow_up(subscriptions.expire_due(converge.enqueue)[1])
 
 
 @celery.task(max_retries=0)
@@ -129,5 +129,7 @@ def follow_up(server_ids: Iterable[int]) -> None:
 
 def seat_waiting() -> None:
     """Seats who waits for a place, and who got one on a server that never let them in."""
+    if not placement.anybody_to_place():
+        return
     now = clock.now()
     converge_all(placement.seat_waiting(now) | placement.rescue(now))

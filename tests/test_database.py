@@ -279,3 +279,18 @@ def test_people_with_large_numbers(fresh: World) -> None:
     for telegram_id in (1, 2**31, 2**52, 2**63 - 1):
         assert users.greet(Person(telegram_id)).telegram_id == telegram_id
     assert len(people()) == 4
+
+
+def test_a_read_has_no_transaction_around_it_and_leaves_the_connection_as_it_was() -> None:
+    with db.reading() as session:
+        pid = session.scalar(text("SELECT pg_backend_pid()"))
+        with db.engine().connect() as connection:
+            asked = text("SELECT state FROM pg_stat_activity WHERE pid = :pid")
+            state = connection.execute(asked, {"pid": pid}).scalar()
+        assert state == "idle", "not idle in transaction"
+        with pytest.raises(RuntimeError), db.transaction():
+            pass
+    with db.transaction() as session:
+        session.execute(text("CREATE TEMPORARY TABLE undone (n int)"))
+        session.rollback()
+        assert session.scalar(text("SELECT to_regclass('pg_temp.undone')")) is None

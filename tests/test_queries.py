@@ -1,0 +1,109 @@
+"""How many statements the busiest ways through the house send: whoever adds one has to say so here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import event, text
+
+from krotray_api import auth
+from krotray_core import billing, cabinet, db, placement, provisioning, subscriptions
+from krotray_core.models import Server, User
+from sandbox.person import Person
+from sandbox.world import World
+from tests.conftest import at_checkout, buy, converge_all, new_user
+
+# The payment, read and then locked; its new state, in the ledger too; the counters; the subscription, locked, made and prolonged;
+# the period of its traffic; the ledger; the seats; who else waits; a place on a server between SAVEPOINT and RELEASE; the seat;
+# who reads the two notices, and both of them in one.
+SETTLE_FIRST = 18
+# The same for somebody who has a seat: neither a new subscription nor a place nor a chair.
+SETTLE_AGAIN = 12
+# The server; the claim; the seats, locked; the counters; who is in; and a second claim, which finds nobody.
+CONVERGE_ADDS = 6
+# The same without counters, and for the cut-off rule: its lease, its e-mails, its lease's end.
+CONVERGE_REMOVALS = 8
+# What a page of the Mini App or a VPN program reads.
+ME = KEY = SUB = 1
+# The hint itself.
+WEBHOOK = 1
+# After a purchase: does anybody wait, or is stuck?
+NOBODY_TO_PLACE = 1
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """What is sent to the database meanwhile."""
+    sent: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    event.listen(db.engine(), "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(db.engine(), "before_cursor_execute", note)
+
+
+def many(sent: list[str]) -> str:
+    """For the message of a test that fails."""
+    return "\n\n".join(f"{number}: {' '.join(one.split())[:160]}" for number, one in enumerate(sent, 1))
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_settled_payment(fresh: World, user: User) -> None:
+    for expected in (SETTLE_FIRST, SETTLE_AGAIN):
+        payment = buy(user, "1m" if expected == SETTLE_FIRST else "3m")
+        at_checkout(fresh, payment)
+        with statements() as sent:
+            assert billing.settle(payment.id).payment.status == "succeeded"
+        assert len(sent) == expected, many(sent)
+        converge_all()
+    with statements() as sent:
+        assert not placement.anybody_to_place()
+    assert len(sent) == NOBODY_TO_PLACE
+
+
+def test_a_batch_of_converge_whatever_its_size(alone: Server, pass_time: Callable[[timedelta], None]) -> None:
+    for people in (1, 40):
+        for telegram_id in [new_user().telegram_id for _ in range(people)]:
+            subscriptions.grant(telegram_id, 5)
+        with statements() as sent:
+            assert provisioning.converge(alone.id).confirmed == people
+        assert len(sent) == CONVERGE_ADDS, many(sent)
+    pass_time(timedelta(days=6))
+    assert subscriptions.expire_due()[0] == 41
+    with statements() as sent:
+        assert provisioning.converge(alone.id).confirmed == 41
+    assert len(sent) == CONVERGE_REMOVALS, many(sent)
+
+
+@pytest.mark.usefixtures("fleet")
+@pytest.mark.parametrize(("path", "expected"), [("/api/me", ME), ("/api/key", KEY), ("/sub/", SUB)])
+def test_what_is_read(client: FlaskClient, person: Person, path: str, expected: int) -> None:
+    headers = {auth.HEADER: person.init_data(), "User-Agent": "v2rayNG/1.9.5"}
+    assert client.get("/api/me", headers=headers).status_code == 200
+    subscriptions.grant(person.telegram_id, 5)
+    converge_all()
+    if path == "/sub/":
+        with db.transaction() as session:
+            path += str(session.scalar(text("SELECT token FROM subscriptions")))
+    client.get(path, headers=headers)  # the first fetch is written down
+    with statements() as sent:
+        assert client.get(path, headers=headers).status_code == 200
+    assert len(sent) == expected, many(sent)
+
+
+def test_a_webhook(fresh: World, user: User) -> None:
+    payment = buy(user)
+    at_checkout(fresh, payment)
+    with statements() as sent:
+        assert billing.note_hint(payment.external_id or "", "payment.succeeded").look == payment.id
+    assert len(sent) == WEBHOOK, many(sent)
+    assert cabinet.of_user(user.id).payment_id == payment.id
