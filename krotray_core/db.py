@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from functools import cache, partial
-from select import select
+from select import POLLIN, poll
 from typing import Any
 from uuid import UUID
 
@@ -104,10 +104,17 @@ def _see_to_it(dialect: Any, connection: Any, record: Any, _fairy: object) -> No
     if used is None:  # it is new
         return
     try:
-        if time.monotonic() - used > SURELY_ALIVE or select([connection], [], [], 0)[0]:
+        if time.monotonic() - used > SURELY_ALIVE or _has_something_to_say(connection):
             dialect.do_ping(connection)
     except dialect.dbapi.Error:
         raise InvalidatePoolError from None
+
+
+def _has_something_to_say(connection: Any) -> bool:
+    """Whether anything, its end included, waits in this idle connection's socket (`select` cannot look at large numbers)."""
+    looks = poll()
+    looks.register(connection.fileno(), POLLIN)
+    return bool(looks.poll(0))
 
 
 def _compare_clocks(connection: Any, _record: object) -> None:
