@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -167,10 +168,9 @@ def _held(grpc_port: int) -> int:
 def watching(stage: Stage) -> Iterator[table.Row]:
     """A look at 30 simulated servers, of which 3 are frozen: they accept and never answer. In a database of its own."""
     stage.use("watching")
-    with ThreadPoolExecutor(4) as pool:
-        names = [f"Sim {number}" for number in range(WATCHED)]
-        ports = [(stage.world.port(f"{name} gRPC"), stage.world.port(f"{name} VLESS")) for name in names]
-        made = list(pool.map(lambda one: _simulated(stage, *one), zip(names, ports, strict=True)))
+    # The threads stay until the end: a child is tied to the life of the thread that has started it.
+    pool = ThreadPoolExecutor(4)
+    made = list(pool.map(lambda one: _simulated(stage, *one), enumerate(_ports(WATCHED))))
     try:
         for node in made:
             add(node)
@@ -188,11 +188,21 @@ def watching(stage: Stage) -> Iterator[table.Row]:
     finally:
         for node in made:
             node.crash()
+        pool.shutdown()
     row = table.at_most("watching 30 servers, 3 of them dead", ours, limit, 1.2, "s", digits=2)
     if up != WATCHED - DEAD:
         raise RuntimeError(f"{up} of {WATCHED} servers were seen up")
     yield row
 
 
-def _simulated(stage: Stage, name: str, ports: tuple[int, int]) -> SimulatedXray:
-    return SimulatedXray(name, stage.world.logs, grpc_port=ports[0], vless_port=ports[1])
+def _simulated(stage: Stage, number: int, grpc_port: int) -> SimulatedXray:
+    return SimulatedXray(f"Sim{number}", stage.world.logs, grpc_port=grpc_port, vless_port=1)
+
+
+def _ports(many: int) -> list[int]:
+    """So many free ones, no two the same: all are held before any is let go."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(many)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]

@@ -80,7 +80,7 @@ def _chair(subscription: Subscription, server_id: int, paid_since: datetime | No
 
 
 def _sit_down(session: Session, chairs: Sequence[dict[str, Any]]) -> None:
-    statement = insert(Seat).values(chairs)
+    statement = insert(Seat)
     statement = statement.on_conflict_do_update(
         index_elements=[Seat.server_id, Seat.email],
         set_={
@@ -97,7 +97,7 @@ def _sit_down(session: Session, chairs: Sequence[dict[str, Any]]) -> None:
             "last_error": None,
         },
     )
-    session.execute(statement)
+    session.execute(statement, list(chairs))  # apart from it, so that it is written down once, not each time
 
 
 def settle(session: Session, places: Sequence[tuple[Subscription, int]]) -> None:
