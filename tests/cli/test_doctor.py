@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
@@ -94,7 +94,7 @@ def test_two_workers_of_one_machine_that_share_the_queues(fresh: World, admin: A
         started.pop().kill()
         (said,) = lines(admin.run("doctor", "--json").stdout, "workers", "failed")
         assert re.match(r"nobody works on: access\b[^,]*, care\b", said)
-            assert "money" not in said
+        assert "money" not in said
     finally:
         for process in started:
             process.kill()
