@@ -14,6 +14,7 @@ from krotray_core.apps import Platform, PlatformId
 from krotray_core.cabinet import Cabinet, State
 from krotray_core.models import Payment, Plan, User
 from krotray_core.plans import CURRENCY
+from krotray_core.users import Known
 
 
 class PlanOut(BaseModel):
@@ -60,7 +61,7 @@ class UserOut(BaseModel):
     receipt_email: str | None = Field(description="Where their receipts go, if they have told")
 
     @classmethod
-    def of(cls, user: User) -> UserOut:
+    def of(cls, user: User | Known) -> UserOut:
         """From the user's row."""
         return cls(
             telegram_id=user.telegram_id,

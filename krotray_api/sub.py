@@ -60,7 +60,9 @@ def show(token: str) -> Response:
     if wanted == "page":
         return install.page(seen)
     if request.method == "GET" and seen.subscription is not None:
-        subscriptions.note_fetch(seen.subscription)  # only programs will come again by themselves
+        subscriptions.note_fetch(
+            seen.subscription.id, seen.subscription.fetched_at
+        )  # only programs will come again by themselves
     body, mimetype = _body(seen, wanted)
     response = Response(body, mimetype=mimetype)
     _describe(response, seen)

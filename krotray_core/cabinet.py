@@ -3,22 +3,73 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, bindparam, select
+from sqlalchemy import Select, and_, bindparam, select
 
 from krotray_core import billing, clock, links, provisioning, settings, users
 from krotray_core.db import reading
 from krotray_core.models import Payment, Seat, Server, Subscription, Traffic, User
-
-_Row = Row[User, Any, Any, Any, Any, Any]
-_Statement = Select[User, Any, Any, Any, Any, Any]
+from krotray_core.users import Known, Person
 
 State = Literal["no_subscription", "payment_pending", "provisioning", "active", "expired"]
+
+
+class Held(NamedTuple):
+    """A subscription as its owner may see it; the columns of `models.Subscription`, and no more than are needed."""
+
+    id: int
+    status: str
+    expires_at: datetime
+    uuid: UUID
+    token: str
+    tariff_months: int | None
+    fetched_at: datetime | None
+    waiting_since: datetime | None
+
+
+class Used(NamedTuple):
+    """What has been used in the present period; the columns of `models.Traffic`."""
+
+    used_bytes: int
+    since: datetime
+
+
+class _Place(NamedTuple):
+    """The seat."""
+
+    uuid: UUID
+    email: str
+    dirty: bool
+
+
+class _At(NamedTuple):
+    """The server of the seat."""
+
+    name: str
+    host: str
+    vless_url_template: str | None
+
+
+class _Read(NamedTuple):
+    """What the one statement finds, None for what there is not."""
+
+    user: Known
+    subscription: Held | None
+    seat: _Place | None
+    server: _At | None
+    traffic: Used | None
+    payment_id: UUID | None
+
+
+# Columns and not objects: of the five rows that would be made for each request most would go unread.
+_TAKEN = ((User, Known), (Subscription, Held), (Seat, _Place), (Server, _At), (Traffic, Used))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +77,7 @@ class Cabinet:
     """A person's subscription at this moment. `vless_url` is there only while the key works."""
 
     state: State
-    subscription: Subscription | None = None
+    subscription: Held | None = None
     expires_at: datetime | None = None
     days_left: int = 0
     vless_url: str | None = None
@@ -35,7 +86,7 @@ class Cabinet:
     subscription_url: str | None = None
     server_name: str | None = None
     # What has been used in the present period, if any server that it was on keeps count.
-    traffic: Traffic | None = None
+    traffic: Used | None = None
     # The latest payment that could still be paid, if there is one.
     payment_id: UUID | None = None
 
@@ -56,15 +107,15 @@ def of_token(token: str) -> Cabinet | None:
     return seen if seen.subscription else None
 
 
-def of_person(person: users.Person) -> tuple[User, Cabinet]:
+def of_person(person: Person) -> tuple[Known | User, Cabinet]:
     """Greets a person in Telegram and reads their cabinet: with one statement, unless there is something new about them."""
-    row = _read(_by("telegram_id"), person.telegram_id)
-    user = row[0] if row is not None and users.is_known(row[0], person) else users.greet(person)
-    return user, _seen(row, clock.now())
+    read = _read(_by("telegram_id"), person.telegram_id)
+    known = read is not None and users.is_known(read.user, person)
+    return read.user if read is not None and known else users.greet(person), _seen(read, clock.now())
 
 
 @cache
-def _by(name: str) -> _Statement:
+def _by(name: str) -> Select[Any]:
     """The statement that finds a cabinet by an `id` or `telegram_id` of its user, or its `token`; made once."""
     whose = Subscription.token if name == "token" else getattr(User, name)
     payable = (
@@ -81,7 +132,7 @@ def _by(name: str) -> _Statement:
         .scalar_subquery()
     )
     return (
-        select(User, Subscription, Seat, Server, Traffic, payable)
+        select(*(getattr(model, name) for model, shape in _TAKEN for name in shape._fields), payable)
         .select_from(User)
         .outerjoin(Subscription, Subscription.user_id == User.id)
         .outerjoin(Seat, and_(Seat.subscription_id == Subscription.id, Seat.wanted))
@@ -91,16 +142,25 @@ def _by(name: str) -> _Statement:
     )
 
 
-def _read(statement: _Statement, whose: int | str) -> _Row | None:
+def _read(statement: Select[Any], whose: int | str) -> _Read | None:
     values = {"whose": whose, "payable_since": clock.now() - billing.PAYABLE}
     with reading() as session:
-        return session.execute(statement, values).one_or_none()
+        row = session.execute(statement, values).one_or_none()
+    return _Read(*_dealt(iter(row))) if row is not None else None
 
 
-def _seen(row: _Row | None, now: datetime) -> Cabinet:
-    if row is None:
+def _dealt(values: Iterator[Any]) -> Iterator[Any]:
+    for _, shape in _TAKEN:
+        # No row of ours is without a value in its first column.
+        part = tuple(islice(values, len(shape._fields)))
+        yield shape(*part) if part[0] is not None else None
+    yield from values
+
+
+def _seen(read: _Read | None, now: datetime) -> Cabinet:
+    if read is None:
         return Cabinet("no_subscription")
-    _, subscription, seat, server, traffic, payment_id = row
+    _, subscription, seat, server, traffic, payment_id = read
     if subscription is None:
         return Cabinet("payment_pending" if payment_id else "no_subscription", payment_id=payment_id)
     link = f"{settings.get().origin}/sub/{subscription.token}"
@@ -108,7 +168,7 @@ def _seen(row: _Row | None, now: datetime) -> Cabinet:
     if subscription.status != "active" or end <= now:
         state: State = "payment_pending" if payment_id else "expired"
         return Cabinet(state, subscription, end, subscription_url=link, traffic=traffic, payment_id=payment_id)
-    url = _vless_url(server, seat) if seat is not None else None
+    url = _vless_url(server, seat) if server is not None and seat is not None else None
     confirmed = seat is not None and not seat.dirty
     return Cabinet(
         "active" if confirmed else "provisioning",
@@ -124,14 +184,14 @@ def _seen(row: _Row | None, now: datetime) -> Cabinet:
     )
 
 
-def ends_at(subscription: Subscription, now: datetime) -> datetime:
+def ends_at(subscription: Subscription | Held, now: datetime) -> datetime:
     """When the days run out: while somebody waits for a place, their days stand still and the end moves on."""
     waited = max(now - subscription.waiting_since, timedelta(0)) if subscription.waiting_since else timedelta(0)
     return subscription.expires_at + waited
 
 
-def _vless_url(server: Server, seat: Seat) -> str | None:
-    template = provisioning.template(server)
+def _vless_url(server: _At, seat: _Place) -> str | None:
+    template = provisioning.template(server.vless_url_template)
     if not template:
         return None
     return links.vless_url(template, key=seat.uuid, host=server.host, name=server.name, email=seat.email)

@@ -210,7 +210,7 @@ def audit(server_id: int) -> Audit:
     """
     server = provisioning.find(server_id)
     xray = provisioning.client(server)
-    held, flow = xray.users(), links.flow(provisioning.template(server))
+    held, flow = xray.users(), links.flow(provisioning.template(server.vless_url_template))
     with transaction() as session:
         seats = {seat.email: seat for seat in session.scalars(select(Seat).where(Seat.server_id == server_id))}
         settled = [seat for seat in seats.values() if not seat.dirty]

@@ -20,6 +20,8 @@ from krotray_core.db import reading, transaction
 from krotray_core.models import Seat, Server, Subscription
 
 TRIES = 5
+# Of many who choose at once somebody gets the place at each try, so as many tries see that many served evenly.
+CHOICES = 20
 # People served in one call, each in a transaction of 5 to 10 ms: no task runs into its time limit.
 AT_A_TIME = 1000
 # How often a server refuses somebody who has never got in before another one is tried.
@@ -142,7 +144,7 @@ def _claim_least_loaded(session: Session) -> int | None:
     unchanged = Server.active_users == emptiest.c.active_users
     # Of many who choose at the same moment only one may have the emptiest server; the rest look again. When that takes too
     # long, any server with room will do.
-    for choice in [chosen & unchanged] * TRIES + [chosen] * TRIES:
+    for choice in [chosen & unchanged] * CHOICES + [chosen] * TRIES:
         server_id = _claim(session, choice)
         if server_id is not None:
             return server_id

@@ -66,9 +66,9 @@ def client(server: Server) -> XrayClient:
     return XrayClient(server.target, server.inbound_tag, tls)
 
 
-def template(server: Server) -> str:
-    """How this server's links look: its own template, else that of the settings ("" where neither has one)."""
-    return server.vless_url_template or settings.get().vless_url_template or ""
+def template(own: str | None) -> str:
+    """How a server's links look: its own template, else that of the settings ("" where neither has one)."""
+    return own or settings.get().vless_url_template or ""
 
 
 def find(server_id: int) -> Server:
@@ -136,7 +136,7 @@ def _send(server: Server, claims: Sequence[Claim]) -> list[Outcome]:
         xray = client(server)
     except XrayUnavailable as error:
         return [error] * len(claims)
-    flow = links.flow(template(server))
+    flow = links.flow(template(server.vless_url_template))
     outcomes = xray.apply([Add(c.email, c.uuid, flow) if c.wanted else Remove(c.email) for c in claims])
     concerned = [position for position, c in enumerate(claims) if not c.wanted or c.cut_off]
     if any(outcomes[position] is None for position in concerned):

@@ -180,13 +180,13 @@ def rotate_key(telegram_id: int) -> Changed:
         return _seated(session, subscription, now) if moved is None else Changed(subscription, moved)
 
 
-def note_fetch(subscription: Subscription) -> None:
-    """A VPN program has fetched this subscription's link; written down once an hour at most."""
+def note_fetch(subscription_id: int, last: datetime | None) -> None:
+    """A VPN program has fetched this subscription's link, `last` before; written down once an hour at most."""
     now = clock.now()
-    if subscription.fetched_at is not None and now - subscription.fetched_at < FETCH_NOTED:
+    if last is not None and now - last < FETCH_NOTED:
         return
     with transaction() as session:
-        statement = update(Subscription).where(Subscription.id == subscription.id).values(fetched_at=now)
+        statement = update(Subscription).where(Subscription.id == subscription_id).values(fetched_at=now)
         session.execute(statement.execution_options(synchronize_session=False))
 
 

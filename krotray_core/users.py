@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -23,6 +24,17 @@ class Person:
     username: str | None = None
     first_name: str | None = None
     language_code: str | None = None
+
+
+class Known(NamedTuple):
+    """What our row says of a person; the columns of `models.User` that a request needs."""
+
+    telegram_id: int
+    username: str | None
+    first_name: str | None
+    language_code: str | None
+    receipt_email: str | None
+    unreachable_since: datetime | None
 
 
 def greet(person: Person) -> User:
@@ -44,7 +56,7 @@ def greet(person: Person) -> User:
         return session.scalars(statement.returning(User), execution_options={"populate_existing": True}).one()
 
 
-def is_known(user: User, person: Person) -> bool:
+def is_known(user: User | Known, person: Person) -> bool:
     """Whether the row says all that this person says of themselves, and that they can be reached."""
     told = _told(person).items()
     return user.unreachable_since is None and all(value is None or getattr(user, name) == value for name, value in told)

@@ -59,6 +59,7 @@ class Process:
         self.name, self.log, self.stop_signal = name, log, stop_signal
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
+            self._begins = output.tell()
             self._popen = subprocess.Popen(  # noqa: S603 - our own command lines
                 [*TIED, str(int(stop_signal)), str(os.getpid()), user or "", *command],
                 stdin=subprocess.DEVNULL,
@@ -115,6 +116,12 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait()
+
+    def said(self) -> str:
+        """What this process has written so far; its log may begin with what one before it wrote."""
+        with self.log.open("rb") as written:
+            written.seek(self._begins)
+            return written.read().decode(errors="replace")
 
     def tail(self, lines: int = 20) -> str:
         """The last lines of its log."""

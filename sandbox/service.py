@@ -55,7 +55,7 @@ class Service:
             return False
 
     def _worker_answers(self) -> bool:
-        log = self.process.log.read_text(errors="replace")
+        log = self.process.said()
         return "celery@" in log and " ready." in log
 
     def flask(self, *arguments: str) -> str:

@@ -283,7 +283,7 @@ def test_the_web_process_writes_objects_only_with_gunicorn_s_own(world: World) -
     finally:
         service.stop()
     # honcho sets the time and the name of the process before each line
-    said = [re.sub(r"^.*?\| ", "", one) for one in service.process.log.read_text().splitlines() if " web.1 " in one]
+    said = [re.sub(r"^.*?\| ", "", one) for one in service.process.said().splitlines() if " web.1 " in one]
     read = [json.loads(one) for one in said if one.startswith("{")]
     assert len(read) >= len(said) - 3, "but for what the shell and the library say before we are there"
     assert any(one["logger"] == "gunicorn.error" and one["process"] == "web" for one in read)

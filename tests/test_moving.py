@@ -81,7 +81,7 @@ def test_everybody_is_moved_with_the_same_key_and_told(fleet: list[Server]) -> N
     keys = {user.id: cabinet.of_user(user.id).subscription.uuid for user in users}  # type: ignore[union-attr]
     by_link = cabinet.of_user(users[0].id).subscription
     assert by_link
-    subscriptions.note_fetch(by_link)
+    subscriptions.note_fetch(by_link.id, by_link.fetched_at)
     away, stays = fleet
     moving.evacuate(away.name)
     moved = moving.step()
