@@ -1,5 +1,6 @@
 """What gunicorn serves (`wsgi:app`) and `flask` commands run in (FLASK_APP=wsgi)."""
 
+import gc
 import sys
 
 from krotray_api.app import create_app
@@ -9,3 +10,7 @@ try:
     app = create_app()
 except SettingsError as error:
     sys.exit(str(error))
+
+# gunicorn forks its workers now: their garbage collections leave out what is there already, so its pages stay shared.
+gc.collect()
+gc.freeze()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_before_create_process
 
 from krotray_core import logs, sentry
 from krotray_tasks import alive, closed
@@ -26,3 +28,10 @@ alive.speak_for(celery)
 def _log_as_we_do(**_: object) -> None:
     logs.configure()
     sentry.start()
+
+
+@worker_before_create_process.connect
+def _share_memory(**_: object) -> None:
+    """What is there before the fork is left out of the children's garbage collections, which would copy every page of it."""
+    gc.collect()
+    gc.freeze()
