@@ -39,7 +39,7 @@ test: $(READY)  ## checkers and every test, on real PostgreSQL, Redis and Xray
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/system
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore tests/system
 
 .PHONY: test-system
 test-system: $(READY)  ## tests that need Debian's own servers (installs them; root)

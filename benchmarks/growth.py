@@ -34,7 +34,8 @@ from krotray_core import (
     subscriptions,
     users,
 )
-from krotray_core.xray.client import Add, XrayClient
+from krotray_core.xray.client import XrayClient
+from krotray_core.xray.operations import Add
 from sandbox.world import World
 
 TABLES = ("users", "subscriptions", "seats", "payments", "ledger", "notices")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from krotray_core.xray.channels import Tls
+from krotray_core.xray.tls import Tls
 
 # Renewing takes a person who has time for it.
 SOON = timedelta(days=30)

@@ -7,6 +7,7 @@ of ours on each server holds the e-mails of those removed lately, and is written
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnExpressionArgument, or_, select, update
 
@@ -14,7 +15,9 @@ from krotray_core import clock
 from krotray_core.db import transaction
 from krotray_core.errors import XrayError, XrayUnavailable
 from krotray_core.models import Seat, Server
-from krotray_core.xray.client import XrayClient
+
+if TYPE_CHECKING:
+    from krotray_core.xray.client import XrayClient
 
 # Longer than a write can take with the deadlines of its four calls used up.
 LEASE = timedelta(seconds=20)

@@ -21,7 +21,7 @@ from krotray_core import counts, cutoff, links, provisioning
 from krotray_core.db import transaction
 from krotray_core.errors import XrayError, XrayServiceMissing, XrayUnavailable
 from krotray_core.models import Seat, Server
-from krotray_core.xray.client import Account, Remove
+from krotray_core.xray.operations import Account, Remove
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import ColumnExpressionArgument, Row, case, exists, func, or_, select, update
@@ -21,8 +21,11 @@ from krotray_core import clock, counts, cutoff, links, settings
 from krotray_core.db import reading, transaction
 from krotray_core.errors import NotFound, XrayUnavailable
 from krotray_core.models import Seat, Server
-from krotray_core.xray.channels import Tls
-from krotray_core.xray.client import Add, Outcome, Remove, XrayClient
+from krotray_core.xray.operations import Add, Outcome, Remove
+from krotray_core.xray.tls import Tls
+
+if TYPE_CHECKING:
+    from krotray_core.xray.client import XrayClient
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,9 @@ class Converged:
 
 def client(server: Server) -> XrayClient:
     """The gRPC client of a server. Raises XrayUnavailable when the files of its TLS cannot be read."""
+    # Here and not above: gRPC takes 15 MB, and web, bot and beat never talk to a server.
+    from krotray_core.xray.client import XrayClient  # noqa: PLC0415
+
     tls = Tls(server.tls_ca, server.tls_cert, server.tls_key) if server.tls_ca else None
     return XrayClient(server.target, server.inbound_tag, tls)
 

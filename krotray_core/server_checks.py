@@ -10,6 +10,7 @@ import ipaddress
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
@@ -18,8 +19,11 @@ from krotray_core.db import transaction
 from krotray_core.errors import XrayError, XrayUnavailable
 from krotray_core.models import Seat, Server
 from krotray_core.servers import by_name
-from krotray_core.xray.channels import Tls
-from krotray_core.xray.client import CUTOFF_PREFIX, XrayClient
+from krotray_core.xray.operations import CUTOFF_PREFIX
+from krotray_core.xray.tls import Tls
+
+if TYPE_CHECKING:
+    from krotray_core.xray.client import XrayClient
 
 # Loopback, private and link-local. Python's own `is_private` also takes ranges in that are merely reserved.
 _NEAR = tuple(

@@ -14,8 +14,8 @@ from krotray_core import health, links, provisioning, settings, traffic
 from krotray_core.db import transaction
 from krotray_core.errors import Conflict, Invalid, NotFound, XrayError, XrayUnavailable
 from krotray_core.models import Seat, Server
-from krotray_core.xray.channels import Tls
-from krotray_core.xray.client import Account
+from krotray_core.xray.operations import Account
+from krotray_core.xray.tls import Tls
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}", re.ASCII)
 
@@ -83,7 +83,7 @@ class Change:
                 columns[given] = getattr(self, given)
         if self.tls is not None:
             try:
-                self.tls.credentials()
+                self.tls.contents()
             except (OSError, ValueError) as error:
                 raise Invalid(f"TLS: {error}") from None
             columns |= {"tls_ca": self.tls.ca, "tls_cert": self.tls.cert, "tls_key": self.tls.key}

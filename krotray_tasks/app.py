@@ -32,6 +32,8 @@ def _log_as_we_do(**_: object) -> None:
 
 @worker_before_create_process.connect
 def _share_memory(**_: object) -> None:
-    """What is there before the fork is left out of the children's garbage collections, which would copy every page of it."""
+    """What is there before the fork is shared, and left out of the children's garbage collections, which would copy all of it."""
+    import krotray_core.xray.client  # noqa: F401, PLC0415 - which each child would else load for itself
+
     gc.collect()
     gc.freeze()

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from krotray_core import clock, provisioning, subscriptions
 from krotray_core.db import transaction
 from krotray_core.models import Seat, Server, User
-from krotray_core.xray.client import Account
+from krotray_core.xray.operations import Account
 
 
 def give(user: User) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from krotray_core import clock, provisioning, subscriptions
 from krotray_core.db import transaction
 from krotray_core.models import Seat, Server, User
-from krotray_core.xray.client import CUTOFF_PREFIX
+from krotray_core.xray.operations import CUTOFF_PREFIX
 from tests.conftest import new_user
 from tests.crash_kit import Deathbed, Victim
 from tests.seats_kit import dirty, free_leases, here

@@ -14,7 +14,7 @@ from krotray_core import cabinet, clock, health, placement, provisioning, server
 from krotray_core.db import transaction
 from krotray_core.errors import Conflict, NotFound, XrayUnavailable
 from krotray_core.models import Server, User
-from krotray_core.xray.client import CUTOFF_PREFIX, Add
+from krotray_core.xray.operations import CUTOFF_PREFIX, Add
 from sandbox.world import World
 from tests.conftest import converge_all, new_user, revive
 from tests.seats_kit import dirty, give, here, seat_of

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from krotray_core import cabinet, provisioning, subscriptions
 from krotray_core.db import transaction
 from krotray_core.models import Server, Subscription, User
-from krotray_core.xray.client import same_key
+from krotray_core.xray.operations import same_key
 from sandbox.parts import vpn
 from sandbox.process import wait_until
 from tests.cli.kit import Admin

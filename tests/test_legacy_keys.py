@@ -17,7 +17,8 @@ from krotray_core.db import transaction
 from krotray_core.legacy import take_over
 from krotray_core.legacy.report import Report
 from krotray_core.models import User
-from krotray_core.xray.client import Add, XrayClient
+from krotray_core.xray.client import XrayClient
+from krotray_core.xray.operations import Add
 from sandbox.parts import XrayNode, vpn
 from sandbox.process import wait_until
 from sandbox.world import ROOT, World

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from krotray_core import links
 from krotray_core.formats import share, vless
-from krotray_core.xray.client import Add, XrayClient
+from krotray_core.xray.client import XrayClient
+from krotray_core.xray.operations import Add
 from sandbox.parts import vpn
 from sandbox.world import World
 from tests import pages

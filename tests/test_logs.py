@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 from krotray_core import blotting, logs, settings, tracing
 from krotray_core.errors import XrayError, XrayUnavailable
 from krotray_core.settings import Settings
-from krotray_core.xray.client import Add, XrayClient
+from krotray_core.xray.client import XrayClient
+from krotray_core.xray.operations import Add
 from krotray_tasks import access, money
 from sandbox.process import wait_until
 from sandbox.service import Service

@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select, update
 from krotray_core import billing, clock, health, placement, provisioning, subscriptions
 from krotray_core.db import transaction
 from krotray_core.models import Notice, Payment, Seat, Server, Subscription, User
-from krotray_core.xray.client import Remove
+from krotray_core.xray.operations import Remove
 from sandbox.world import World
 from tests.conftest import add_server, at_checkout, buy, converge_all
 

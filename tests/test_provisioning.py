@@ -12,7 +12,8 @@ from krotray_core import cabinet, clock, cutoff, health, provisioning, server_ch
 from krotray_core.db import transaction
 from krotray_core.errors import XrayError, XrayInboundMissing, XrayUnavailable
 from krotray_core.models import Seat, Server, User
-from krotray_core.xray.client import Operation, Outcome, XrayClient
+from krotray_core.xray.client import XrayClient
+from krotray_core.xray.operations import Operation, Outcome
 from tests.conftest import at_once, new_user
 from tests.seats_kit import dirty, free_leases, give, held, here, seat_of
 

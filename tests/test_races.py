@@ -17,7 +17,7 @@ from krotray_core import cabinet, clock, cutoff, health, placement, provisioning
 from krotray_core.db import transaction
 from krotray_core.errors import NotFound, XrayUnavailable
 from krotray_core.models import Seat, Server, User
-from krotray_core.xray.client import Outcome
+from krotray_core.xray.operations import Outcome
 from sandbox.parts import vpn
 from sandbox.world import World
 from tests import pages

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from krotray_core.errors import XrayUnavailable
-from krotray_core.xray.client import Add, Remove, XrayClient
+from krotray_core.xray.client import XrayClient
+from krotray_core.xray.operations import Add, Remove
 from krotray_core.xray.stubs import (
     handler_pb2,
     handler_pb2_grpc,

@@ -20,8 +20,9 @@ from krotray_core import certificates, health, provisioning, server_checks, serv
 from krotray_core.errors import Invalid, XrayUnavailable
 from krotray_core.models import Server, User
 from krotray_core.xray import channels
-from krotray_core.xray.channels import Tls
-from krotray_core.xray.client import DEADLINE_SECONDS, Add, Remove, XrayClient
+from krotray_core.xray.client import DEADLINE_SECONDS, XrayClient
+from krotray_core.xray.operations import Add, Remove
+from krotray_core.xray.tls import Tls
 from sandbox.process import free_port, wait_until
 from sandbox.world import ROOT, World
 from tests import tls_kit
@@ -167,7 +168,7 @@ def damaged(ours: Authority, other: Authority, how: str) -> Tls:
 def test_files_of_no_use_are_refused_at_once(ours: Authority, other: Authority, how: str, says: str) -> None:
     tls = damaged(ours, other, how)
     with pytest.raises((OSError, ValueError), match=says):
-        tls.credentials()
+        tls.contents()
     with pytest.raises(Invalid, match=says):
         add(free_port(), tls)
     assert servers.everyone() == []

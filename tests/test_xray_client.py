@@ -18,7 +18,8 @@ from krotray_core.errors import (
     XrayUserExists,
 )
 from krotray_core.xray import channels
-from krotray_core.xray.client import DEADLINE_SECONDS, IN_FLIGHT, Account, Add, Remove, XrayClient, same_key
+from krotray_core.xray.client import DEADLINE_SECONDS, IN_FLIGHT, XrayClient
+from krotray_core.xray.operations import Account, Add, Remove, same_key
 from sandbox.parts import XrayNode
 from sandbox.process import free_port, wait_until
 from sandbox.world import World

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from krotray_core.xray.channels import Tls
+from krotray_core.xray.tls import Tls
 from sandbox.world import ROOT
 
 YEAR = datetime.timedelta(days=365)

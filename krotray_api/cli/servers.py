@@ -12,7 +12,7 @@ from flask.cli import AppGroup
 from krotray_api.cli.output import json_option, reports_errors, show, show_one
 from krotray_core import health, moving, provisioning, server_checks, servers
 from krotray_core.models import Server
-from krotray_core.xray.channels import Tls
+from krotray_core.xray.tls import Tls
 from krotray_tasks import access
 
 group = AppGroup("servers", help="The Xray servers.")

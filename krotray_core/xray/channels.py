@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import ssl
-from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 
 from krotray_core.errors import XrayUnavailable
+from krotray_core.xray.tls import Tls
 
 # Without these gRPC waits up to two minutes before it tries a server again, and a restarted Xray stays without its users.
 _OPTIONS = (
@@ -20,45 +17,6 @@ _OPTIONS = (
     ("grpc.enable_http_proxy", 0),  # a proxy variable is for web pages, not for our servers
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),  # the list of a full server
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Files in PEM: whom to trust, and (for mutual TLS) who we are."""
-
-    ca: str
-    cert: str | None = None
-    key: str | None = None
-
-    def digest(self) -> bytes:
-        """Changes when the content of a file does. Raises OSError for a file that cannot be read."""
-        contents = (Path(name).read_bytes() for name in (self.ca, self.cert, self.key) if name)
-        return b"".join(hashlib.sha256(content).digest() for content in contents)
-
-    def credentials(self) -> grpc.ChannelCredentials:
-        """What gRPC makes of them. Raises OSError for a file that cannot be read, ValueError for what is no TLS."""
-        if (self.cert is None) != (self.key is None):
-            raise ValueError("a certificate and its key belong together")
-        ca, cert, key = (Path(name).read_bytes() if name else None for name in (self.ca, self.cert, self.key))
-        self._check()
-        return grpc.ssl_channel_credentials(ca, key, cert)
-
-    def _check(self) -> None:
-        """gRPC takes any bytes, and later says only that it cannot connect."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        try:
-            context.load_verify_locations(self.ca)
-        except ssl.SSLError as error:
-            raise ValueError(f"{self.ca} holds no certificates: {_reason(error)}") from None
-        if self.cert and self.key:
-            try:
-                context.load_cert_chain(self.cert, self.key, password="")  # or it would ask on the terminal
-            except (ssl.SSLError, ValueError) as error:
-                raise ValueError(f"{self.cert} and {self.key} are no pair: {_reason(error)}") from None
-
-
-def _reason(error: ssl.SSLError | ValueError) -> str:
-    return getattr(error, "reason", None) or str(error)
 
 
 _channels: dict[tuple[str, Tls | None], tuple[bytes | None, grpc.Channel]] = {}
@@ -84,7 +42,8 @@ def channel(target: str, tls: Tls | None = None) -> grpc.Channel:
 def _make(target: str, tls: Tls | None) -> grpc.Channel:
     if tls is None:
         return grpc.insecure_channel(target, options=_OPTIONS)
-    return grpc.secure_channel(target, tls.credentials(), options=_OPTIONS)
+    ca, cert, key = tls.contents()
+    return grpc.secure_channel(target, grpc.ssl_channel_credentials(ca, key, cert), options=_OPTIONS)
 
 
 # A channel made before a fork hangs in the child; the child leaves the parent's alone and makes its own.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +12,8 @@ from google.protobuf.message import Message
 from krotray_core import tracing
 from krotray_core.errors import XrayError, XrayServiceMissing, XrayUnavailable, XrayUserExists, XrayUserNotFound
 from krotray_core.xray import channels
-from krotray_core.xray.channels import Tls
 from krotray_core.xray.faults import typed
+from krotray_core.xray.operations import CUTOFF_PREFIX, Account, Add, Operation, Outcome, Remove
 from krotray_core.xray.stubs import (
     handler_pb2,
     handler_pb2_grpc,
@@ -27,59 +26,15 @@ from krotray_core.xray.stubs import (
     user_pb2,
     vless_pb2,
 )
+from krotray_core.xray.tls import Tls
 
 DEADLINE_SECONDS = 3.0
 LIST_DEADLINE_SECONDS = 10.0
 IN_FLIGHT = 200  # measured: more gains nothing on loopback, and at 40 ms this is still 2,800 adds a second
 
 BLACKHOLE = "xray.proxy.blackhole.Config"
-CUTOFF_PREFIX = "krotray-cutoff-"
 
 _TRAFFIC_OF, _DIRECTIONS = "user>>>", ("traffic>>>uplink", "traffic>>>downlink")
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What opens the door: a key (None where the account is no VLESS one) and the flow that the client has to use."""
-
-    key: UUID | None
-    flow: str = ""
-
-    def opens_like(self, other: Account) -> bool:
-        """Whether Xray makes no difference between the two."""
-        if self.key is None or other.key is None:
-            return False
-        return same_key(self.key, other.key) and self.flow == other.flow
-
-
-@dataclass(frozen=True, slots=True)
-class Add:
-    """Let this e-mail in with this key."""
-
-    email: str
-    uuid: UUID
-    flow: str = ""
-
-    @property
-    def account(self) -> Account:
-        """What the server should hold afterwards."""
-        return Account(self.uuid, self.flow)
-
-
-@dataclass(frozen=True, slots=True)
-class Remove:
-    """Let this e-mail in no more."""
-
-    email: str
-
-
-Operation = Add | Remove
-Outcome = XrayError | XrayUnavailable | None  # None: done
-
-
-def same_key(one: UUID, other: UUID) -> bool:
-    """Whether Xray takes the two for the same key: it ignores bytes 6 and 7 (it keeps flags of its own there)."""
-    return one.bytes[:6] + one.bytes[8:] == other.bytes[:6] + other.bytes[8:]
 
 
 class XrayClient:

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from krotray_core import health, provisioning, servers, settings, users
 from krotray_core.db import transaction
 from krotray_core.models import Server
-from krotray_core.xray.client import Add, Remove
+from krotray_core.xray.operations import Add, Remove
 from sandbox.process import free_port
 from tests.cli.kit import ADDED, BIGINT, FIRST, SERVER_COLUMNS, Admin, add, one_line, seats
 from tests.conftest import converge_all, flask, run_flask

@@ -18,8 +18,9 @@ from krotray_core import health, provisioning, server_checks, servers, users
 from krotray_core.db import transaction
 from krotray_core.errors import XrayUnavailable
 from krotray_core.models import Server, User
-from krotray_core.xray.channels import Tls
-from krotray_core.xray.client import DEADLINE_SECONDS, Add, Remove, XrayClient
+from krotray_core.xray.client import DEADLINE_SECONDS, XrayClient
+from krotray_core.xray.operations import Add, Remove
+from krotray_core.xray.tls import Tls
 from sandbox.parts import XrayNode
 from sandbox.process import Process, free_port, listening, wait_until
 from sandbox.world import ROOT, World
