@@ -266,8 +266,8 @@ def test_a_task_goes_on_with_the_id_of_what_led_to_it(fresh: World, tmp_path: Pa
         def failed() -> list[str | None]:
             return [one.get("request_id") for one in objects(log) if "Task krotray_tasks" in one["message"]]
 
-        wait_until(lambda: len(failed()) >= 3, seconds=20, what="three tasks to fail")
-        assert {ID, other} < set(failed())
+        # What other tests have left in the queue may fail before them.
+        wait_until(lambda: {ID, other} < set(failed()), seconds=20, what="three tasks to fail")
         assert all(tracing.well_formed(one) for one in failed())
         assert {one["process"] for one in objects(log)} == {"worker"}
     finally:
