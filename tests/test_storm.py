@@ -19,7 +19,7 @@ from tests.conftest import new_user
 from tests.storm_kit import FAULTS, MINUTE, Storm, raging
 
 # `make storm` has 2,000.
-PEOPLE = int(os.environ.get("STORM_PEOPLE", "80"))
+PEOPLE = int(os.environ.get("STORM_PEOPLE", "150"))
 MINUTES = 60
 
 
