@@ -57,6 +57,10 @@ storm: $(READY)  ## an hour of 2,000 people with every fault on, in minutes
 chaos: $(READY)  ## minutes of breakdowns under load; prints the seed (CHAOS_SECONDS, CHAOS_SIMULATED, CHAOS_SEED)
 	@CHAOS_SECONDS=$${CHAOS_SECONDS:-120} CHAOS_SIMULATED=$${CHAOS_SIMULATED:-26} $(BIN)/python -m pytest -s tests/test_chaos.py
 
+.PHONY: crash
+crash: $(READY)  ## kill -9 at every single step of every verb
+	@CRASH_EVERYWHERE=1 $(BIN)/python -m pytest -s tests/test_crash_points.py tests/test_crash_converge.py
+
 .PHONY: bench
 bench: $(READY)  ## measure everything beside its limit, and write docs/performance.md (under ten minutes)
 	@$(BIN)/python -m benchmarks $(PARTS)

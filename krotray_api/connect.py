@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from krotray_api import auth, describing
 from krotray_api.schemas import ConnectOut, answer
@@ -13,7 +13,7 @@ blueprint = Blueprint("connect", __name__)
 
 @blueprint.get("/api/connect")
 @describing.answers(ConnectOut)
-def connect() -> dict[str, object]:
+def connect() -> Response:
     """What to install and press; without a running subscription only what to install."""
     seen = cabinet.of_person(auth.current_person())[1]
     url = seen.subscription_url if seen.running else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from krotray_api import auth, describing, limits
 from krotray_api.schemas import KeyOut, MeOut, SubscriptionOut, UserOut, answer
@@ -15,7 +15,7 @@ blueprint = Blueprint("me", __name__)
 
 @blueprint.get("/api/me")
 @describing.answers(MeOut)
-def me() -> dict[str, object]:
+def me() -> Response:
     """The home screen: who, in which state, with what subscription."""
     user, seen = cabinet.of_person(auth.current_person())
     subscription = SubscriptionOut.of(seen)
@@ -24,7 +24,7 @@ def me() -> dict[str, object]:
 
 @blueprint.get("/api/key")
 @describing.answers(KeyOut)
-def key() -> dict[str, object]:
+def key() -> Response:
     """How to connect, while there is something to connect with."""
     return _key(cabinet.of_person(auth.current_person())[1])
 
@@ -32,7 +32,7 @@ def key() -> dict[str, object]:
 @blueprint.post("/api/key/rotate")
 @limits.on_rotate
 @describing.answers(KeyOut, problems=(404, 429))
-def rotate() -> dict[str, object]:
+def rotate() -> Response:
     """A new key and a new link: the old ones stop working. The key itself is null until its server has confirmed it."""
     user = auth.current_user()
     with ledger.acting("user"):
@@ -41,7 +41,7 @@ def rotate() -> dict[str, object]:
     return _key(cabinet.of_user(user.id))
 
 
-def _key(seen: Cabinet) -> dict[str, object]:
+def _key(seen: Cabinet) -> Response:
     if not seen.running:
         return answer(KeyOut())
     return answer(

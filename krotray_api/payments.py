@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flask import Blueprint
+from flask import Blueprint, Response
 from pydantic import ValidationError
 
 from krotray_api import auth, bodies, describing, limits
@@ -22,7 +22,7 @@ _ID = describing.path("payment_id", type="string", format="uuid")
 @blueprint.post("/create")
 @limits.on_create
 @describing.answers(PaymentCreated, status=201, body=CreatePayment, problems=(400, 409, 413, 422, 429, 502))
-def create() -> tuple[dict[str, object], int]:
+def create() -> tuple[Response, int]:
     """A payment and the address to pay it at: a new one, or the one that was opened minutes ago for the same thing."""
     user = auth.current_user()
     try:
@@ -36,7 +36,7 @@ def create() -> tuple[dict[str, object], int]:
 
 @blueprint.get("")
 @describing.answers(PaymentsOut)
-def history() -> dict[str, object]:
+def history() -> Response:
     """One's own payments, the newest first."""
     rows = billing.latest(user_id=auth.current_user().id, limit=MOST_LISTED)
     return answer(PaymentsOut(payments=[PaymentOut.of(row) for row in rows]))
@@ -44,7 +44,7 @@ def history() -> dict[str, object]:
 
 @blueprint.get("/<payment_id>")
 @describing.answers(PaymentOut, problems=(404,), parameters=(_ID,))
-def show(payment_id: str) -> dict[str, object]:
+def show(payment_id: str) -> Response:
     """One's own payment."""
     return answer(PaymentOut.of(billing.of_user(auth.current_user().id, _id(payment_id))))
 
@@ -52,7 +52,7 @@ def show(payment_id: str) -> dict[str, object]:
 @blueprint.post("/<payment_id>/check")
 @limits.on_check
 @describing.answers(PaymentOut, problems=(404, 429), parameters=(_ID,))
-def check(payment_id: str) -> dict[str, object]:
+def check(payment_id: str) -> Response:
     """ "I have paid": has a worker ask YooKassa soon, and answers with what is known so far."""
     payment = billing.of_user(auth.current_user().id, _id(payment_id))
     money.check(payment)

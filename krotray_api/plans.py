@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from krotray_api import describing
 from krotray_api.schemas import PlanOut, PlansOut, ReceiptOut, answer
@@ -13,6 +13,6 @@ blueprint = Blueprint("plans", __name__)
 
 @blueprint.get("/api/plans")
 @describing.answers(PlansOut, login=False)
-def index() -> dict[str, object]:
+def index() -> Response:
     """The tariffs on sale; no login needed."""
     return answer(PlansOut(plans=[PlanOut.of(plan) for plan in plans.on_sale()], receipt=ReceiptOut.now()))

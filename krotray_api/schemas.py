@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from krotray_core import money, receipts, settings
@@ -270,6 +271,6 @@ class Problem(BaseModel):
     code: str
 
 
-def answer(model: BaseModel) -> dict[str, object]:
-    """The JSON of an answer: times in ISO 8601, UTC."""
-    return model.model_dump(mode="json")
+def answer(model: BaseModel) -> Response:
+    """The answer as JSON: times in ISO 8601, UTC."""
+    return Response(model.model_dump_json(), mimetype="application/json")

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Select, and_, bindparam, select
 
 from krotray_core import billing, clock, links, provisioning, settings, users
-from krotray_core.db import reading
+from krotray_core.db import row
 from krotray_core.models import Payment, Seat, Server, Subscription, Traffic, User
 from krotray_core.users import Known, Person
 
@@ -144,9 +144,8 @@ def _by(name: str) -> Select[Any]:
 
 def _read(statement: Select[Any], whose: int | str) -> _Read | None:
     values = {"whose": whose, "payable_since": clock.now() - billing.PAYABLE}
-    with reading() as session:
-        row = session.execute(statement, values).one_or_none()
-    return _Read(*_dealt(iter(row))) if row is not None else None
+    found = row(statement, values)
+    return _Read(*_dealt(iter(found))) if found is not None else None
 
 
 def _dealt(values: Iterator[Any]) -> Iterator[Any]:

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from http.client import HTTPConnection
+from itertools import groupby
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, Self
@@ -39,6 +40,9 @@ STEPS = (
     *("users", "xray", "yookassa"),
 )
 AT_ONCE = 2
+# Of the steps between which the world hears nothing new so many are died at: the first, the last, two between. All leave the same
+# behind; `make crash` dies at every single one.
+OF_A_KIND = None if os.environ.get("CRASH_EVERYWHERE") else 4
 
 
 class Point(NamedTuple):
@@ -60,6 +64,16 @@ class Victim(NamedTuple):
 
     arguments: Sequence[Any]
     point: Point | None = None
+
+
+def deaths(points: Sequence[Point]) -> list[Point]:
+    """Those of the points to die at."""
+    chosen: list[Point] = []
+    for _, alike in groupby(points, key=lambda point: point[2:]):
+        group = list(alike)
+        last, many = len(group) - 1, min(OF_A_KIND or len(group), len(group))
+        chosen += [group[round(last * number / max(many - 1, 1))] for number in range(many)]
+    return chosen
 
 
 class Deathbed:
@@ -301,6 +315,8 @@ def _fork(verb: Callable[..., object], job: dict[str, Any]) -> None:
 
 def main() -> None:
     """Takes jobs, a line of JSON each, until there are no more."""
+    import krotray_core.xray.client  # noqa: F401 - workers have it before they fork
+
     verbs = _verbs()
     for file in Path(CORE).rglob("*.py"):
         _starts(str(file))  # for all children, who would each have to find out

@@ -27,7 +27,7 @@ from krotray_tasks.base import CoreTask
 from sandbox.process import wait_until
 from sandbox.world import World
 from tests.conftest import at_checkout, buy
-from tests.crash_kit import Deathbed, Point, Victim
+from tests.crash_kit import Deathbed, Point, Victim, deaths
 from tests.notices.kit import give
 from tests.seats_kit import dirty, held
 
@@ -166,8 +166,9 @@ def die(
     alive = some(ALIVE)
     first, second = each(prepare, alive)
     bed.warm_up(verb, *first)
-    points = left = bed.points(verb, *second)
+    points = bed.points(verb, *second)
     assert len(points) > FEWEST, "hardly anything was traced"
+    left = deaths(points)
     ends: dict[User, Point | None] = dict.fromkeys(alive)
     for _ in range(ROUNDS):
         victims = some(len(left))
@@ -330,8 +331,9 @@ def test_running_out(bed: Deathbed, sweep: Sweep) -> None:
         run_out(user)
         points = work("expire")
     assert len(points or ()) > FEWEST / 5, "hardly anything was traced"
-    print(f"expire: {len(points)} points")
-    for user, point in zip(crowd(len(points)), points, strict=True):
+    ends = deaths(points)
+    print(f"expire: {len(points)} points, {len(ends)} tried")
+    for user, point in zip(crowd(len(ends)), ends, strict=True):
         run_out(user)
         assert bed.kill("expire", [Victim((), point)]) == [True]
         people[user] = point
