@@ -11,11 +11,11 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, and_, bindparam, select
+from sqlalchemy import and_, bindparam, literal_column, select
 
 from krotray_core import billing, clock, links, provisioning, settings, users
-from krotray_core.db import row
 from krotray_core.models import Payment, Seat, Server, Subscription, Traffic, User
+from krotray_core.prepared import Prepared
 from krotray_core.users import Known, Person
 
 State = Literal["no_subscription", "payment_pending", "provisioning", "active", "expired"]
@@ -115,23 +115,23 @@ def of_person(person: Person) -> tuple[Known | User, Cabinet]:
 
 
 @cache
-def _by(name: str) -> Select[Any]:
+def _by(name: str) -> Prepared:
     """The statement that finds a cabinet by an `id` or `telegram_id` of its user, or its `token`; made once."""
     whose = Subscription.token if name == "token" else getattr(User, name)
     payable = (
         select(Payment.id)
         .where(
             Payment.user_id == User.id,
-            Payment.status == "pending",
+            Payment.status == literal_column("'pending'"),
             Payment.flagged_at.is_(None),
             Payment.external_id.is_not(None),
             Payment.created_at > bindparam("payable_since", type_=Payment.created_at.type),
         )
         .order_by(Payment.created_at.desc())
-        .limit(1)
+        .limit(literal_column("1"))
         .scalar_subquery()
     )
-    return (
+    statement = (
         select(*(getattr(model, name) for model, shape in _TAKEN for name in shape._fields), payable)
         .select_from(User)
         .outerjoin(Subscription, Subscription.user_id == User.id)
@@ -140,12 +140,12 @@ def _by(name: str) -> Select[Any]:
         .outerjoin(Traffic, Traffic.subscription_id == Subscription.id)
         .where(whose == bindparam("whose", type_=whose.type))
     )
+    return Prepared(f"cabinet by {name}", statement)
 
 
-def _read(statement: Select[Any], whose: int | str) -> _Read | None:
-    values = {"whose": whose, "payable_since": clock.now() - billing.PAYABLE}
-    found = row(statement, values)
-    return _Read(*_dealt(iter(found))) if found is not None else None
+def _read(cabinet: Prepared, whose: int | str) -> _Read | None:
+    row = cabinet.one_or_none(whose=whose, payable_since=clock.now() - billing.PAYABLE)
+    return _Read(*_dealt(iter(row))) if row is not None else None
 
 
 def _dealt(values: Iterator[Any]) -> Iterator[Any]:

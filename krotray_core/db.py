@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from psycopg2 import Error
-from sqlalchemy import BigInteger, Connection, DateTime, Engine, MetaData, Row, Select, Text, Uuid, create_engine, event
+from sqlalchemy import BigInteger, Connection, DateTime, Engine, MetaData, Text, Uuid, create_engine, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -69,6 +69,7 @@ def engine() -> Engine:
         pool_size=8,
         max_overflow=8,
         pool_timeout=5,
+        pool_use_lifo=True,  # the connection that was in use last: it needs no look, and has its statements prepared
         pool_recycle=1800,
         hide_parameters=True,  # an error's text must not carry keys and tokens into a log
         connect_args={
@@ -167,18 +168,13 @@ def reading() -> Iterator[Session]:
 
     A second statement would see another moment. The rules of `transaction` apply: not nested, no waiting for a network.
     """
-    with _without_transaction() as connection, Session(connection, expire_on_commit=False) as session:
+    with without_transaction() as connection, Session(connection, expire_on_commit=False) as session:
         yield session
 
 
-def row(statement: Select[Any], values: dict[str, Any]) -> Row[Any] | None:
-    """The one row, or None, of a SELECT of columns; as `reading`, and without the cost of a Session."""
-    with _without_transaction() as connection:
-        return connection.execute(statement, values).one_or_none()
-
-
 @contextmanager
-def _without_transaction() -> Iterator[Connection]:
+def without_transaction() -> Iterator[Connection]:
+    """What `reading` reads through, for who does without the comforts of a Session."""
     if _inside.get():
         raise RuntimeError("a transaction inside a transaction: hand the session down instead")
     token = _inside.set(True)
