@@ -12,7 +12,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -30,7 +30,7 @@ from krotray_core import (
 )
 from krotray_core.broadcasts import ON_ITS_WAY
 from krotray_core.claims import Claim, claim_due
-from krotray_core.db import transaction
+from krotray_core.db import reading, transaction
 from krotray_core.errors import (
     TelegramBlocked,
     TelegramDenied,
@@ -47,8 +47,8 @@ log = logging.getLogger(__name__)
 # Who may send. One sender at a time, pacing itself, is what keeps all workers together below Telegram's 30 messages a
 # second; the bot's own answers need some of them too.
 LEASE = "notices"
-# Renewed before each message, so it has to outlive a single one only.
-LEASE_LENGTH = timedelta(seconds=30)
+# Renewed before a message when that was so long ago (s): what is left outlives any single one.
+LEASE_LENGTH, RENEW_SECONDS = timedelta(seconds=30), 5.0
 PACE_SECONDS = 1 / 25
 # One chat takes one message in this time; kept as a lease too, for the next sender must know of the last message of this one.
 CHAT_PACE = timedelta(seconds=1)
@@ -73,40 +73,88 @@ def send_due(budget_seconds: float | None = None) -> int:
     A sender that is killed is followed by the next one when the lease runs out. When Telegram is away, the message that
     met it waits a growing pause, and the others wait for the next call. When it does not know our token, all wait.
     """
-    holder, sent, slot, answers = secrets.token_hex(8), 0, 0.0, False
     ends = time.monotonic() + (BUDGET_SECONDS if budget_seconds is None else budget_seconds)
-    while time.monotonic() < ends:
-        if not leases.take(LEASE, holder, LEASE_LENGTH):
+    sent = 0
+    while True:
+        turn = _Turn(ends)
+        over = turn.spend()
+        sent += turn.sent
+        # Who noted something while we had the lease woke nobody (`is_sending`): we look again now that we have not.
+        if over or not _something_due():
             return sent
-        claim = claim_due(clock.now())
-        if claim is None:
-            if not broadcasts.step() and not _something_soon():
-                break
-            continue
-        try:
-            if claim.bulk and not answers:
-                _ask_first(claim)
-                answers = True
-                if not leases.take(LEASE, holder, LEASE_LENGTH):  # it may have taken its time
-                    return sent
-            message = _prepared(claim)
-            if message is None:
+
+
+def is_sending() -> bool:
+    """Whether somebody has the lease. They send also what is noted now, so that nobody else need be asked to."""
+    return leases.is_held(LEASE)
+
+
+class _Turn:
+    """One sender's time with the lease."""
+
+    def __init__(self, ends: float) -> None:
+        self.sent = 0
+        self._ends, self._holder = ends, secrets.token_hex(8)
+        self._renewed = float("-inf")
+        self._answers = False  # whether Telegram has taken a message of ours
+        self._slot = 0.0
+
+    def spend(self) -> bool:
+        """Sends what is due. True when there is no use in another turn at once: time is up, or others send, or all wait."""
+        while time.monotonic() < self._ends:
+            if not self._is_ours():
+                return True
+            claim = claim_due(clock.now())
+            if claim is None:
+                if not broadcasts.step() and not _something_soon():
+                    break
                 continue
-            _sleep_until(slot)
-            slot = time.monotonic() + PACE_SECONDS
-            sent += _send(claim, message)
-            answers = True
-        except TelegramUnavailable as error:
-            wait = _wait(claim, error)
-            if wait is not None:
-                # One pause for all: the lease is kept for that long and not given back, so nobody sends.
-                leases.take(LEASE, holder, wait)
-                return sent
-            break
-    _sleep_until(slot)  # before the lease passes on as well, or the next sender would be too quick after us
-    _forget_chats()
-    leases.give_back(LEASE, holder)
-    return sent
+            try:
+                if not self._handle(claim):
+                    return True
+            except TelegramUnavailable as error:
+                wait = _wait(claim, error)
+                if wait is not None:
+                    # One pause for all: the lease is kept for that long and not given back, so nobody sends.
+                    leases.take(LEASE, self._holder, wait)
+                else:
+                    self._leave()
+                return True
+        self._leave()
+        return time.monotonic() >= self._ends
+
+    def _handle(self, claim: Claim) -> bool:
+        """Sends one, if it is still to go out. False when somebody else has the lease. Raises TelegramUnavailable."""
+        if claim.bulk and not self._answers:
+            _ask_first(claim)
+            self._hear()
+            if not self._is_ours():  # it may have taken its time
+                return False
+        message = _prepared(claim)
+        if message is None:
+            return True
+        _sleep_until(self._slot)
+        self._slot = time.monotonic() + PACE_SECONDS
+        self.sent += _send(claim, message)
+        self._hear()
+        return True
+
+    def _hear(self) -> None:
+        """Telegram has answered us."""
+        if not self._answers:
+            self._answers = True
+            _forget_denial()
+
+    def _is_ours(self) -> bool:
+        now = clock.steady()
+        if now - self._renewed > RENEW_SECONDS:
+            self._renewed = now if leases.take(LEASE, self._holder, LEASE_LENGTH) else float("-inf")
+        return self._renewed >= now - RENEW_SECONDS
+
+    def _leave(self) -> None:
+        _sleep_until(self._slot)  # before the lease passes on as well, or the next sender would be too quick after us
+        _forget_chats()
+        leases.give_back(LEASE, self._holder)
 
 
 def pause(failures: int) -> timedelta:
@@ -216,7 +264,6 @@ def _send(claim: Claim, message: Message) -> bool:
             .where(Notice.id == subject.id, Notice.sent_at.is_(None))
             .values(sent_at=clock.now(), given_up_at=None, attempts=Notice.attempts + 1, last_error=None)
         )
-        session.execute(delete(Mark).where(Mark.name == DENIED))
     leases.take(_chat(claim), _token(claim), CHAT_PACE)  # counted from when Telegram had it
     return True
 
@@ -247,6 +294,17 @@ def _record(claim: Claim, **outcome: Any) -> bool:
     ours = (Notice.id == claim.subject.id, Notice.next_try_at == claim.until, *notices.still_open())
     with transaction() as session:
         return session.scalar(update(Notice).where(*ours).values(**outcome).returning(Notice.id)) is not None
+
+
+def _forget_denial() -> None:
+    with transaction() as session:
+        session.execute(delete(Mark).where(Mark.name == DENIED))
+
+
+def _something_due() -> bool:
+    due = select(exists().where(*notices.still_open(), Notice.next_try_at <= clock.now()))
+    with reading() as session:
+        return bool(session.scalar(due))
 
 
 def _something_soon() -> bool:

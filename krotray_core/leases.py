@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from krotray_core.db import transaction
+from krotray_core.db import reading, transaction
 from krotray_core.models import Lease
 
 
@@ -25,7 +25,7 @@ def take(name: str, holder: str, length: timedelta) -> bool:
 
 def is_held(name: str) -> bool:
     """Whether somebody has it now."""
-    with transaction() as session:
+    with reading() as session:
         held = select(exists().where(Lease.name == name, Lease.until > func.now()))
         return bool(session.scalar(held))
 

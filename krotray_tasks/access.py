@@ -8,6 +8,7 @@ from krotray_core import (
     alarms,
     clock,
     counts,
+    delivery,
     health,
     moving,
     placement,
@@ -44,7 +45,7 @@ def converge(server_id: int) -> None:
             raise
         seat_waiting()
         return
-    if done.confirmed:
+    if done.confirmed and not delivery.is_sending():
         send_due.enqueue()  # somebody may be waiting to be told of their key
     if done.more:
         converge.enqueue(server_id)

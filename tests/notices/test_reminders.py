@@ -46,7 +46,7 @@ def tick() -> None:
     """All that the beat does about days that run out, and the sending."""
     reminders.note_due()
     subscriptions.expire_due()
-    delivery.send_due(1)
+    delivery.send_due(5)
 
 
 def kinds() -> list[str]:
