@@ -65,6 +65,15 @@ crash: $(READY)  ## kill -9 at every single step of every verb
 bench: $(READY)  ## measure everything beside its limit, and write docs/performance.md (under ten minutes)
 	@$(BIN)/python -m benchmarks $(PARTS)
 
+.PHONY: curves
+curves: $(READY)  ## the same figures with up to 1,000,000 subscribers and 30 servers, drawn into docs/growth.svg
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@$(BIN)/python -m benchmarks.curves
+
+.PHONY: soak
+soak: $(READY)  ## an hour's worth of mixed work at half the limit: memory, connections and p99 over time (SOAK_MINUTES)
+	@$(BIN)/python -m benchmarks.soak $${SOAK_MINUTES:-60}
+
 .PHONY: screenshots
 screenshots: $(READY)  ## take the README's pictures anew, on a walk through the demo
 	@rm -rf .state/walk && WALK_SCREENSHOTS=$(CURDIR)/.state/walk $(BIN)/python -m pytest -q tests/test_walk.py
@@ -83,7 +92,7 @@ protos: $(READY)  ## regenerate the gRPC stubs from protos/
 
 .PHONY: lock
 lock: $(READY)  ## compile requirements*.in into the locked files
-	@for name in requirements requirements-sandbox requirements-dev; do \
+	@for name in requirements requirements-sandbox requirements-dev requirements-bench; do \
 		$(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file $$name.txt $$name.in || exit 1; \
 	done
 

@@ -170,7 +170,7 @@ def watching(stage: Stage) -> Iterator[table.Row]:
     stage.use("watching")
     # The threads stay until the end: a child is tied to the life of the thread that has started it.
     pool = ThreadPoolExecutor(4)
-    made = list(pool.map(lambda one: _simulated(stage, *one), enumerate(_ports(WATCHED))))
+    made = list(pool.map(lambda one: _simulated(stage, *one), enumerate(free_ports(WATCHED))))
     try:
         for node in made:
             add(node)
@@ -199,7 +199,7 @@ def _simulated(stage: Stage, number: int, grpc_port: int) -> SimulatedXray:
     return SimulatedXray(f"Sim{number}", stage.world.logs, grpc_port=grpc_port, vless_port=1)
 
 
-def _ports(many: int) -> list[int]:
+def free_ports(many: int) -> list[int]:
     """So many free ones, no two the same: all are held before any is let go."""
     with contextlib.ExitStack() as held:
         probes = [held.enter_context(socket.socket()) for _ in range(many)]

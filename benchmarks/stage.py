@@ -29,9 +29,9 @@ SETTINGS = {"WEBHOOK_BURST_LIMIT": "900000/second", "WATCH_SECONDS": str(WATCH_S
 
 
 class Stage:
-    """The world with five Xrays and a database with 10,000 people who have paid."""
+    """The world with five Xrays and a database with 10,000 people (or as many as are wished) who have paid."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, people: int = PEOPLE) -> None:
         folder.chmod(0o755)
         self.world = World(folder / "world")
         try:
@@ -40,7 +40,7 @@ class Stage:
             bare.celery.conf.broker_url = self.world.redis.url
             self.use(DATABASE)
             self.servers = [add(node) for node in self.world.nodes]
-            fill(PEOPLE, [server.id for server in self.servers])
+            fill(people, [server.id for server in self.servers])
         except BaseException:
             self.close()
             raise

@@ -81,7 +81,7 @@ def test_the_worker_of_the_procfile_takes_every_queue(world: World) -> None:
     assert set(taken[1].split(",")) == routes
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-sandbox", "requirements-dev"])
+@pytest.mark.parametrize("name", ["requirements", "requirements-sandbox", "requirements-dev", "requirements-bench"])
 def test_what_is_asked_for_is_locked(name: str) -> None:
     asked = re.findall(r"^([a-z][a-z0-9-]*)", (ROOT / f"{name}.in").read_text(), re.MULTILINE)
     locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / f"{name}.txt").read_text(), re.MULTILINE))

@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request, Response
 
 from sandbox.world import ROOT
 
-LOCKS = ("requirements.txt", "requirements-sandbox.txt", "requirements-dev.txt")
+LOCKS = ("requirements.txt", "requirements-sandbox.txt", "requirements-dev.txt", "requirements-bench.txt")
 ANSWER_SECONDS = 10
 
 
