@@ -16,7 +16,7 @@ from sqlalchemy import and_, exists, literal_column, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from krotray_core import asking, clock, counts, ledger, notices, refunds, settings, subscriptions, yookassa
-from krotray_core.db import reading, transaction
+from krotray_core.db import reading, transaction, without_transaction
 from krotray_core.errors import Conflict, GatewayDenied, GatewayError, NotFound
 from krotray_core.models import Payment
 from krotray_core.yookassa import Found
@@ -138,11 +138,10 @@ def note_hint(external_id: str, event: str, ours: UUID | None = None) -> Hint:
     is_news = Payment.status.not_in(told) if event.startswith("payment.") else true()
     # Before all that merely wait for their turn.
     hinted = update(Payment).where(known, is_news).values(hinted_at=clock.now(), next_check_at=Payment.created_at)
-    with transaction() as session:
-        returned = hinted.returning(Payment.id, Payment.external_id)
-        row = session.execute(returned, execution_options={"synchronize_session": False}).first()
+    with without_transaction() as connection:
+        row = connection.execute(hinted.returning(Payment.id, Payment.external_id)).first()
         if row is None:
-            return Hint(known=bool(session.scalar(select(exists().where(known)))))
+            return Hint(known=bool(connection.scalar(select(exists().where(known)))))
     # Without its external id it can only be found by the one in the notification.
     return Hint(known=True, look=row.id) if row.external_id else Hint(known=False)
 

@@ -174,15 +174,16 @@ def reading() -> Iterator[Session]:
 
 @contextmanager
 def without_transaction() -> Iterator[Connection]:
-    """What `reading` reads through, for who does without the comforts of a Session."""
+    """For one statement, of any kind, that stands for itself; what `reading` reads through, without the comforts of a Session."""
     if _inside.get():
         raise RuntimeError("a transaction inside a transaction: hand the session down instead")
     token = _inside.set(True)
     try:
-        with engine().connect() as connection:
-            if settings.get().database_pooler == "transaction":  # the deadlines are said at the start of a transaction
+        if settings.get().database_pooler == "transaction":  # the deadlines are said at the start of a transaction
+            with engine().begin() as connection:
                 yield connection
-                return
+            return
+        with engine().connect() as connection:
             raw = connection.connection.dbapi_connection
             raw.autocommit = True  # type: ignore[union-attr] # psycopg2's own: SQLAlchemy's way would ask the server
             try:

@@ -30,7 +30,7 @@ from krotray_core import (
 )
 from krotray_core.broadcasts import ON_ITS_WAY
 from krotray_core.claims import Claim, claim_due
-from krotray_core.db import reading, transaction
+from krotray_core.db import reading, transaction, without_transaction
 from krotray_core.errors import (
     TelegramBlocked,
     TelegramDenied,
@@ -257,9 +257,9 @@ def _send(claim: Claim, message: Message) -> bool:
         else:
             _failed(claim, str(error))
         raise
-    with transaction() as session:
+    with without_transaction() as connection:
         # Also where the claim has run out meanwhile, or another sender has given it up: it did go out.
-        session.execute(
+        connection.execute(
             update(Notice)
             .where(Notice.id == subject.id, Notice.sent_at.is_(None))
             .values(sent_at=clock.now(), given_up_at=None, attempts=Notice.attempts + 1, last_error=None)
@@ -292,8 +292,8 @@ def _failed(claim: Claim, said: str) -> None:
 def _record(claim: Claim, **outcome: Any) -> bool:
     """Unless the claim has run out and somebody else has the notice now, or it has come to an end. Returns whether it was ours."""
     ours = (Notice.id == claim.subject.id, Notice.next_try_at == claim.until, *notices.still_open())
-    with transaction() as session:
-        return session.scalar(update(Notice).where(*ours).values(**outcome).returning(Notice.id)) is not None
+    with without_transaction() as connection:
+        return connection.scalar(update(Notice).where(*ours).values(**outcome).returning(Notice.id)) is not None
 
 
 def _forget_denial() -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnExpressionArgument, Row, case, exists, func, or_, s
 from sqlalchemy.orm import Session
 
 from krotray_core import clock, counts, cutoff, links, settings
-from krotray_core.db import reading, transaction
+from krotray_core.db import reading, transaction, without_transaction
 from krotray_core.errors import NotFound, XrayUnavailable
 from krotray_core.models import Seat, Server
 from krotray_core.xray.operations import Add, Outcome, Remove
@@ -131,8 +131,8 @@ def _claim(server_id: int) -> list[Claim]:
     chosen = free.with_for_update(skip_locked=True).cte()
     taken = update(Seat).where(Seat.id == chosen.c.id).values(leased_until=until, attempts=Seat.attempts + 1)
     told = taken.returning(Seat.id, Seat.email, Seat.uuid, Seat.wanted, Seat.cut_off, Seat.generation, Seat.attempts)
-    with transaction() as session:
-        rows = session.execute(told, execution_options=_UNSYNCHRONIZED).all()
+    with without_transaction() as connection:
+        rows = connection.execute(told).all()
     return [Claim(*row, until) for row in sorted(rows, key=itemgetter(0))]
 
 

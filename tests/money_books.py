@@ -29,6 +29,7 @@ from tests.money_kit import (
     Has,
     after,
     given,
+    may_be_seated,
     taken,
 )
 from tests.money_life import COUNTED, DAY_SECONDS, PEOPLE, STATES, STATUSES, MoneyLife
@@ -49,11 +50,11 @@ class MoneyBooks(MoneyLife):
             back = session.scalars(select(Refund)).all()
             rows = {one.user_id: one for one in session.scalars(select(Subscription))}
             free = session.execute(select(Server.max_users - Server.active_users)).scalar_one()
-        events = self.changes(payments, back)
+        events, queue = self.changes(payments, back), dict(self.has)
         for user in self.people:
             row = rows.get(user.id)
             has = Has(row.status, row.expires_at, row.waiting_since) if row else None
-            before = {self.has[user.id]}
+            before = may_be_seated(self.has[user.id], self.bank.ours)  # whoever frees a place looks who waits for one
             if deed and deed[0] in (None, user.id):  # it may have failed, or died too early
                 before |= deed[1](self.has[user.id], self.bank.ours)
             possible = set().union(*(after(one, events[user.id], self.bank.ours) for one in before))
@@ -61,7 +62,8 @@ class MoneyBooks(MoneyLife):
             has_to_wait = (
                 has and has.waiting_since and has.waiting_since != getattr(self.has[user.id], "waiting_since", None)
             )
-            if has_to_wait and len(events) < 2:
+            others_wait = any(one and one.waiting_since for who, one in queue.items() if who != user.id)
+            if has_to_wait and len(events) < 2 and not others_wait:  # else it is not their turn
                 assert not (free and self.free), "somebody waits though there is room"
             self.has[user.id] = has
         self.payments, self.free = payments, free
