@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -24,7 +25,7 @@ from sqlalchemy import select, text
 
 from benchmarks.stage import PEOPLE, Stage, pss
 from krotray_api import auth
-from krotray_core import clock, db, ledger, ledger_audit
+from krotray_core import clock, db, ledger, ledger_audit, subscriptions
 from krotray_core.models import Subscription
 from sandbox.person import Person
 from sandbox.process import Process, wait_until
@@ -120,9 +121,8 @@ class Crowd:
         self.bought += 1
 
     def _end(self) -> None:
-        with db.transaction() as session:
-            over = "UPDATE subscriptions SET expires_at = now() - interval '1 second' WHERE token = :token"
-            session.execute(text(over), {"token": f"token-{self._drawn.randint(1, PEOPLE)}"})
+        telegram_id = 10**10 + self._drawn.randint(1, PEOPLE)
+        subscriptions.set_expiry(telegram_id, clock.now() - timedelta(seconds=1))
 
 
 def main(minutes: float) -> int:
