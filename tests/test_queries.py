@@ -107,3 +107,24 @@ def test_a_webhook(fresh: World, user: User) -> None:
         assert billing.note_hint(payment.external_id or "", "payment.succeeded").look == payment.id
     assert len(sent) == WEBHOOK, many(sent)
     assert cabinet.of_user(user.id).payment_id == payment.id
+
+
+def test_the_cabinet_is_planned_once_for_each_connection(user: User) -> None:
+    def prepared() -> int:
+        with statements() as sent:
+            for _ in range(4):
+                assert cabinet.of_user(user.id).state == "no_subscription"
+        assert sum(one.startswith("EXECUTE") for one in sent) == 4
+        return sum(one.startswith("PREPARE") for one in sent)
+
+    db.engine().dispose()
+    assert prepared() == 1
+    assert prepared() == 0
+    db.engine().dispose()  # as after an outage
+    assert prepared() == 1
+    with db.transaction() as session:  # a migration that adds something
+        session.execute(text("ALTER TABLE users ADD COLUMN colour text"))
+    assert prepared() == 0
+    with db.transaction() as session:
+        session.execute(text("ALTER TABLE users DROP COLUMN colour"))
+    assert prepared() == 0
