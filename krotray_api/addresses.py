@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from flask import Request
+from flask import Request, g
+from flask import request as flask_request
 
+from krotray_core import settings
 from krotray_core.settings import IPNetwork
 
 Address = IPv4Address | IPv6Address
@@ -34,6 +36,14 @@ def client_address(request: Request, trusted: Iterable[IPNetwork]) -> Address | 
 def from_proxy(request: Request, trusted: Iterable[IPNetwork]) -> bool:
     """Whether one of our own proxies has handed us this request: its headers are what it has made of them."""
     return within(_parse(request.remote_addr or ""), tuple(trusted))
+
+
+def from_yookassa() -> bool:
+    """Whether the present request comes from one of YooKassa's addresses; found out once."""
+    if "from_yookassa" not in g:
+        s = settings.get()
+        g.from_yookassa = within(client_address(flask_request, s.trusted_proxies), s.yookassa_networks)
+    return bool(g.from_yookassa)
 
 
 def _forwarded(request: Request) -> list[str]:

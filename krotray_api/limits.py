@@ -55,18 +55,13 @@ def _address() -> str:
     return f"address {address}"
 
 
-def _from_yookassa() -> bool:
-    s = settings.get()
-    return addresses.within(addresses.client_address(request, s.trusted_proxies), s.yookassa_networks)
-
-
 def _webhook_rate() -> str:
     s = settings.get()
-    return s.webhook_burst_limit if _from_yookassa() else s.webhook_rate_limit
+    return s.webhook_burst_limit if addresses.from_yookassa() else s.webhook_rate_limit
 
 
 def _webhook_caller() -> str:
-    return "yookassa" if _from_yookassa() else _address()
+    return "yookassa" if addresses.from_yookassa() else _address()
 
 
 def _refuse(limit: RequestLimit) -> Response:
@@ -74,8 +69,16 @@ def _refuse(limit: RequestLimit) -> Response:
     return problems.too_many_requests(max(1, ceil(limiter.storage.get_expiry(limit.key) - time.time() + 0.5)))
 
 
+class _Limiter(Limiter):
+    """Leaves alone what has no limit; by itself it looks at every request, only to leave what is decorated to its decorator."""
+
+    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
+        if not in_middleware:
+            super()._check_request_limit(callable_name, in_middleware)
+
+
 # A fixed window: one counter a caller, and Retry-After tells the truth. Should counting itself break, the call goes on.
-limiter = Limiter(_address, strategy="fixed-window", on_breach=_refuse, swallow_errors=True)
+limiter = _Limiter(_address, strategy="fixed-window", on_breach=_refuse, swallow_errors=True)
 
 on_create = limiter.limit(lambda: settings.get().create_rate_limit, key_func=_caller)
 on_check = limiter.limit(lambda: settings.get().check_rate_limit, key_func=_caller)

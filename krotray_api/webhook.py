@@ -6,12 +6,12 @@ import logging
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort
 from sqlalchemy.exc import SQLAlchemyError
 
 from krotray_api import addresses, bodies, describing, limits, problems
 from krotray_api.schemas import Noted, Notification
-from krotray_core import billing, settings, yookassa
+from krotray_core import billing, yookassa
 from krotray_tasks import money
 
 log = logging.getLogger(__name__)
@@ -23,8 +23,7 @@ blueprint = Blueprint("webhook", __name__)
 @describing.answers(Noted, body=Notification, login=False, problems=(400, 403, 413, 429))
 def receive() -> Response:
     """Notes the hint and wakes a worker. 200 noted, 400 not a notification, 403 not YooKassa's address, 503 not noted."""
-    s = settings.get()
-    if not addresses.within(addresses.client_address(request, s.trusted_proxies), s.yookassa_networks):
+    if not addresses.from_yookassa():
         abort(403, "not an address of YooKassa's")
     told = _told(bodies.json_body())
     if told is None:

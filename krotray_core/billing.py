@@ -10,15 +10,17 @@ import logging
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from uuid import UUID
 
-from sqlalchemy import and_, exists, literal_column, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, bindparam, exists, literal_column, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from krotray_core import asking, clock, counts, ledger, notices, refunds, settings, subscriptions, yookassa
-from krotray_core.db import reading, transaction, without_transaction
+from krotray_core.db import reading, transaction
 from krotray_core.errors import Conflict, GatewayDenied, GatewayError, NotFound
 from krotray_core.models import Payment
+from krotray_core.prepared import Prepared
 from krotray_core.yookassa import Found
 
 log = logging.getLogger(__name__)
@@ -133,17 +135,34 @@ def note_hint(external_id: str, event: str, ours: UUID | None = None) -> Hint:
     `external_id` is YooKassa's id; `ours`, if the notification names it, finds a payment whose external id is not stored yet.
     Copies of what we know already (a success that has counted, a cancellation) wake nobody.
     """
-    known = or_(Payment.external_id == external_id, and_(Payment.id == ours, Payment.external_id.is_(None)))
-    told = (*COUNTED, "canceled") if event == "payment.canceled" else COUNTED
-    is_news = Payment.status.not_in(told) if event.startswith("payment.") else true()
-    # Before all that merely wait for their turn.
-    hinted = update(Payment).where(known, is_news).values(hinted_at=clock.now(), next_check_at=Payment.created_at)
-    with without_transaction() as connection:
-        row = connection.execute(hinted.returning(Payment.id, Payment.external_id)).first()
-        if row is None:
-            return Hint(known=bool(connection.scalar(select(exists().where(known)))))
+    told = (
+        () if not event.startswith("payment.") else COUNTED if event != "payment.canceled" else (*COUNTED, "canceled")
+    )
+    row = _hinted(told).first(external_id=external_id, ours=ours, now=clock.now())
+    if row is None:
+        with reading() as session:
+            known = select(exists().where(_named()))
+            return Hint(known=bool(session.scalar(known, {"external_id": external_id, "ours": ours})))
+    payment_id, stored = row
     # Without its external id it can only be found by the one in the notification.
-    return Hint(known=True, look=row.id) if row.external_id else Hint(known=False)
+    return Hint(known=True, look=payment_id) if stored else Hint(known=False)
+
+
+def _named() -> ColumnElement[bool]:
+    """What a notification is about: `external_id`, or `ours` as long as the external id is not stored."""
+    ours = Payment.id == bindparam("ours", type_=Payment.id.type)
+    theirs = Payment.external_id == bindparam("external_id", type_=Payment.external_id.type)
+    return or_(theirs, and_(ours, Payment.external_id.is_(None)))
+
+
+@cache
+def _hinted(told: tuple[str, ...]) -> Prepared:
+    """Notes a hint about a payment, unless it is in one of these states."""
+    is_news = Payment.status.not_in([literal_column(f"'{status}'") for status in told]) if told else true()
+    # Before all that merely wait for their turn.
+    values = {"hinted_at": bindparam("now", type_=Payment.hinted_at.type), "next_check_at": Payment.created_at}
+    hinted = update(Payment).where(_named(), is_news).values(values).returning(Payment.id, Payment.external_id)
+    return Prepared(" or ".join(("hint unless", *told)), hinted)
 
 
 def claim_open() -> list[UUID]:

@@ -144,7 +144,7 @@ def _by(name: str) -> Prepared:
 
 
 def _read(cabinet: Prepared, whose: int | str) -> _Read | None:
-    row = cabinet.one_or_none(whose=whose, payable_since=clock.now() - billing.PAYABLE)
+    row = cabinet.first(whose=whose, payable_since=clock.now() - billing.PAYABLE)
     return _Read(*_dealt(iter(row))) if row is not None else None
 
 

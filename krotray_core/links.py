@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import parse_qs, quote, urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from krotray_core.formats import vless
 from krotray_core.formats.vless import Node
 
 PLACEHOLDERS = ("uuid", "host", "name", "email")
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+# Stand for what differs from person to person in a server's link; both are letters that no rule of writing changes.
+_KEY, _EMAIL = str(uuid4()), f"user_{uuid4().hex}"
 
 
 def check_template(template: str) -> str:
@@ -51,12 +54,14 @@ def vless_url(template: str, *, key: UUID, host: str, name: str, email: str) -> 
 
     Whatever the template says is written by the same rules: ASCII only, each parameter once, never a "+" for a space.
     """
-    values = {
-        "uuid": str(key),
-        "host": vless.bracketed(host),
-        "name": quote(name, safe=""),
-        "email": quote(email, safe=""),
-    }
+    link = _somebodys(template, host, name)
+    return link.replace(_KEY, str(key)).replace(_EMAIL, quote(email, safe=""))
+
+
+@lru_cache(maxsize=256)  # one for each server
+def _somebodys(template: str, host: str, name: str) -> str:
+    """A server's link, with a mark where the key goes and one for the e-mail."""
+    values = {"uuid": _KEY, "host": vless.bracketed(host), "name": quote(name, safe=""), "email": _EMAIL}
     link = _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
     try:
         return vless.emit(vless.parse(link))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from krotray_api import auth
 from krotray_core import billing, cabinet, db, placement, provisioning, subscriptions
@@ -40,15 +40,19 @@ NOBODY_TO_PLACE = 1
 def statements() -> Iterator[list[str]]:
     """What is sent to the database meanwhile."""
     sent: list[str] = []
+    dialect = db.engine().dialect  # through which all must pass, also what is prepared
 
-    def note(_connection: object, _cursor: object, statement: str, *_: Any) -> None:
-        sent.append(statement)
+    def noting(execute: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(cursor: object, statement: str, *arguments: Any, **options: Any) -> Any:
+            sent.append(statement)
+            return execute(cursor, statement, *arguments, **options)
 
-    event.listen(db.engine(), "before_cursor_execute", note)
-    try:
+        return noted
+
+    with pytest.MonkeyPatch.context() as patches:
+        for name in ("do_execute", "do_executemany", "do_execute_no_params"):
+            patches.setattr(dialect, name, noting(getattr(dialect, name)))
         yield sent
-    finally:
-        event.remove(db.engine(), "before_cursor_execute", note)
 
 
 def many(sent: list[str]) -> str:
@@ -103,6 +107,7 @@ def test_what_is_read(client: FlaskClient, person: Person, path: str, expected: 
 def test_a_webhook(fresh: World, user: User) -> None:
     payment = buy(user)
     at_checkout(fresh, payment)
+    assert not billing.note_hint("nobody's", "payment.succeeded").known  # it is planned
     with statements() as sent:
         assert billing.note_hint(payment.external_id or "", "payment.succeeded").look == payment.id
     assert len(sent) == WEBHOOK, many(sent)

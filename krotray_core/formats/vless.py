@@ -5,7 +5,7 @@ The form: https://github.com/XTLS/Xray-core/discussions/716. Values are percent-
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from ipaddress import IPv6Address
 from urllib.parse import quote, unquote, urlsplit
 from uuid import UUID
@@ -98,9 +98,7 @@ def parse(link: str) -> Node:
 
 def emit(node: Node) -> str:
     """Puts a link together: each parameter once, ASCII only, IPv6 in brackets. Empty ones are left out."""
-    said = [(_NAMES[field.name], _text(node, field.name)) for field in fields(Node) if field.name in _NAMES]
-    order = list(_NAMES.values())
-    said.sort(key=lambda pair: order.index(pair[0]))
+    said = ((name, _text(node, field)) for field, name in _NAMES.items())
     pairs = [pair for pair in said if pair[1]] + list(node.others)
     query = "&".join(f"{_escaped(name)}={_escaped(value)}" for name, value in pairs)
     remark = f"#{_escaped(node.remark)}" if node.remark else ""
