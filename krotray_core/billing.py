@@ -20,7 +20,7 @@ from krotray_core import asking, clock, counts, ledger, notices, refunds, settin
 from krotray_core.db import reading, transaction
 from krotray_core.errors import Conflict, GatewayDenied, GatewayError, NotFound
 from krotray_core.models import Payment
-from krotray_core.prepared import Prepared
+from krotray_core.prepared import Prepared, literals
 from krotray_core.yookassa import Found
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ def _named() -> ColumnElement[bool]:
 @cache
 def _hinted(told: tuple[str, ...]) -> Prepared:
     """Notes a hint about a payment, unless it is in one of these states."""
-    is_news = Payment.status.not_in([literal_column(f"'{status}'") for status in told]) if told else true()
+    is_news = Payment.status.not_in(literals(told)) if told else true()
     # Before all that merely wait for their turn.
     values = {"hinted_at": bindparam("now", type_=Payment.hinted_at.type), "next_check_at": Payment.created_at}
     hinted = update(Payment).where(_named(), is_news).values(values).returning(Payment.id, Payment.external_id)

@@ -7,14 +7,17 @@ A row is added in the transaction that makes the news, so it counts exactly when
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ARRAY, BigInteger, Text, bindparam, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from krotray_core.db import transaction
 from krotray_core.models import Count
+from krotray_core.prepared import Prepared
 
 # Seconds. Of a key that comes at once, of one that waits for a sweep, of one that waits for a server or a person.
 BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14400.0)
@@ -43,20 +46,31 @@ class Durations:
 
 def add(session: Session, name: str, value: int = 1) -> None:
     """Counts; nothing is written for 0."""
-    if value:
-        session.add(Count(name=name, value=value))
+    _add_all(session, {name: value})
 
 
 def observe(session: Session, name: str, *took: timedelta) -> None:
     """Counts durations of a kind (one of DURATIONS); a clock that went backwards makes one 0."""
-    buckets, total = Counter[str](), 0
+    counted = Counter[str]()
     for one in took:
         seconds = max(one.total_seconds(), 0.0)
-        buckets[next((str(bound) for bound in BOUNDS if seconds <= bound), BEYOND)] += 1
-        total += round(seconds * 1000)
-    for bound, many in buckets.items():
-        add(session, f"{name}:le:{bound}", many)
-    add(session, f"{name}:ms", total)
+        bound = next((str(bound) for bound in BOUNDS if seconds <= bound), BEYOND)
+        counted[f"{name}:le:{bound}"] += 1
+        counted[f"{name}:ms"] += round(seconds * 1000)
+    _add_all(session, counted)
+
+
+def _add_all(session: Session, counted: Mapping[str, int]) -> None:
+    told = {name: value for name, value in counted.items() if value}
+    if told:
+        _added().within(session, which=list(told), many=list(told.values()))
+
+
+@cache
+def _added() -> Prepared:
+    pairs = ("which", ARRAY(Text())), ("many", ARRAY(BigInteger()))
+    counted = select(*(func.unnest(bindparam(name, type_=kind)) for name, kind in pairs))
+    return Prepared("counters", insert(Count).from_select(["name", "value"], counted))
 
 
 def read(session: Session) -> dict[str, int]:

@@ -10,9 +10,10 @@ import logging
 import secrets
 import time
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -30,7 +31,7 @@ from krotray_core import (
 )
 from krotray_core.broadcasts import ON_ITS_WAY
 from krotray_core.claims import Claim, claim_due
-from krotray_core.db import reading, transaction, without_transaction
+from krotray_core.db import reading, transaction
 from krotray_core.errors import (
     TelegramBlocked,
     TelegramDenied,
@@ -41,6 +42,7 @@ from krotray_core.errors import (
 from krotray_core.models import Lease, Mark, Notice
 from krotray_core.notice_texts import Message
 from krotray_core.notices import Dropped, Later, Verdict
+from krotray_core.prepared import Prepared
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ LONGEST_ERROR = 300
 # With a wrong token nothing is tried for so long; it is said in the log as often as this.
 DENIED_PAUSE, SAID_AGAIN = timedelta(minutes=1), timedelta(days=1)
 DENIED = "telegram:denied"
+_WHICH = Notice.id == bindparam("which", type_=Notice.id.type)
 
 
 def send_due(budget_seconds: float | None = None) -> int:
@@ -257,13 +260,7 @@ def _send(claim: Claim, message: Message) -> bool:
         else:
             _failed(claim, str(error))
         raise
-    with without_transaction() as connection:
-        # Also where the claim has run out meanwhile, or another sender has given it up: it did go out.
-        connection.execute(
-            update(Notice)
-            .where(Notice.id == subject.id, Notice.sent_at.is_(None))
-            .values(sent_at=clock.now(), given_up_at=None, attempts=Notice.attempts + 1, last_error=None)
-        )
+    _went_out().rows(which=subject.id, now=clock.now())
     leases.take(_chat(claim), _token(claim), CHAT_PACE)  # counted from when Telegram had it
     return True
 
@@ -291,9 +288,25 @@ def _failed(claim: Claim, said: str) -> None:
 
 def _record(claim: Claim, **outcome: Any) -> bool:
     """Unless the claim has run out and somebody else has the notice now, or it has come to an end. Returns whether it was ours."""
-    ours = (Notice.id == claim.subject.id, Notice.next_try_at == claim.until, *notices.still_open())
-    with without_transaction() as connection:
-        return connection.scalar(update(Notice).where(*ours).values(**outcome).returning(Notice.id)) is not None
+    return bool(_recording(tuple(outcome)).rows(which=claim.subject.id, claimed_until=claim.until, **outcome))
+
+
+@cache
+def _recording(columns: tuple[str, ...]) -> Prepared:
+    ours = (
+        _WHICH,
+        Notice.next_try_at == bindparam("claimed_until", type_=Notice.next_try_at.type),
+        *notices.still_open(),
+    )
+    return Prepared(f"notice {' '.join(columns)}", update(Notice).where(*ours).returning(Notice.id), columns)
+
+
+@cache
+def _went_out() -> Prepared:
+    """Also where the claim has run out meanwhile, or another sender has given it up: it did go out."""
+    sent = {"sent_at": bindparam("now", type_=Notice.sent_at.type), "given_up_at": null(), "last_error": null()}
+    sent |= {"attempts": Notice.attempts + 1}
+    return Prepared("notice sent", update(Notice).where(_WHICH, Notice.sent_at.is_(None)).values(sent))
 
 
 def _forget_denial() -> None:

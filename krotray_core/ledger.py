@@ -10,14 +10,18 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, insert, literal, select
+from sqlalchemy import case, func, insert, inspect, literal, select
 from sqlalchemy.orm import Session
 
 from krotray_core.db import transaction
 from krotray_core.models import Entry, Payment, Refund, Subscription
+from krotray_core.prepared import Prepared
+
+_COLUMNS = tuple(column.key for column in inspect(Entry).column_attrs if column.key != "id")
 
 _actor: ContextVar[str] = ContextVar("who acts", default="service")
 
@@ -115,9 +119,13 @@ def adopt_subscription(session: Session, row: Subscription, reason: str, now: da
 
 
 def _write(session: Session, now: datetime, **line: Any) -> None:
-    session.flush()  # what the line is about comes first
-    session.add(Entry(at=now, actor=_actor.get(), **line))
-    session.flush()  # and the next change after it
+    # What the line is about is written before it, the next change after it.
+    _line().within(session, **(dict.fromkeys(_COLUMNS) | line | {"at": now, "actor": _actor.get()}))
+
+
+@cache
+def _line() -> Prepared:
+    return Prepared("ledger", insert(Entry), _COLUMNS)
 
 
 def expired(session: Session, subscription_ids: Collection[int], now: datetime) -> None:

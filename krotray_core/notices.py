@@ -6,14 +6,17 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from krotray_core import notice_texts, settings
 from krotray_core.models import Notice, User
+from krotray_core.prepared import Prepared
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +86,14 @@ def note_all(session: Session, news: Iterable[News], now: datetime) -> int:
         rows.append(row | {"created_at": now, "next_try_at": one.due_at})
     if not rows:
         return 0
+    session.flush()
+    return len(session.connection().execute(_noting(), rows).all())
+
+
+@cache
+def _noting() -> ReturningInsert[int]:
     # The rows apart from the statement: with a thousand of them inside, to write it down took longer than to run it.
-    statement = insert(Notice).on_conflict_do_nothing(index_elements=[Notice.key])
-    return len(session.execute(statement.returning(Notice.id), rows).all())
+    return insert(Notice).on_conflict_do_nothing(index_elements=[Notice.key]).returning(Notice.id)
 
 
 def tell_user(
@@ -104,7 +112,13 @@ def tell_user(
 
 def reader(session: Session, user_id: int) -> int:
     """The Telegram id of a user of ours."""
-    return session.scalars(select(User.telegram_id).where(User.id == user_id)).one()
+    ((telegram_id,),) = _reader().within(session, whose=user_id)
+    return int(telegram_id)
+
+
+@cache
+def _reader() -> Prepared:
+    return Prepared("reader", select(User.telegram_id).where(User.id == bindparam("whose", type_=User.id.type)))
 
 
 def tell_admins(session: Session, *, kind: str, key: str, data: dict[str, Any], now: datetime) -> None:

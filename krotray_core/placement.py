@@ -7,17 +7,32 @@ payment, subscription, seat, server.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Subquery,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from krotray_core import ledger, users
-from krotray_core.db import reading, transaction
+from krotray_core.db import transaction
 from krotray_core.models import Seat, Server, Subscription
+from krotray_core.prepared import Prepared
 
 TRIES = 5
 # Of many who choose at once somebody gets the place at each try, so as many tries see that many served evenly.
@@ -28,6 +43,7 @@ AT_A_TIME = 1000
 REFUSALS = 3
 # For that long the cut-off rule may still be needed where somebody has left.
 LATELY = timedelta(days=1)
+_ONE: ColumnElement[int] = literal_column("1")
 
 
 def take(session: Session, subscription: Subscription, now: datetime, paid_since: datetime | None = None) -> int | None:
@@ -39,9 +55,7 @@ def take(session: Session, subscription: Subscription, now: datetime, paid_since
     first: then the subscription waits, and its days stand still until it is its turn.
     """
     # All its seats are locked before any server, former ones too: one of them may be taken again below.
-    seats = session.scalars(
-        select(Seat).where(Seat.subscription_id == subscription.id).order_by(Seat.id).with_for_update()
-    ).all()
+    seats = session.scalars(_seats(), {"whose": subscription.id}).all()
     seat = next((one for one in seats if one.wanted), None)
     if seat:
         if seat.uuid != subscription.uuid:
@@ -50,7 +64,7 @@ def take(session: Session, subscription: Subscription, now: datetime, paid_since
         return seat.server_id
     server_id = None
     if subscription.waiting_since or not _others_wait(session):
-        former = _claim_former(session, subscription) if seats else None
+        former = _claim_former(session, seats)
         server_id = former or _claim_least_loaded(session)
     if server_id is None:
         subscription.waiting_since = subscription.waiting_since or now
@@ -81,25 +95,29 @@ def _chair(subscription: Subscription, server_id: int, paid_since: datetime | No
     }
 
 
-def _sit_down(session: Session, chairs: Sequence[dict[str, Any]]) -> None:
+def _sit_down(session: Session, chairs: Iterable[dict[str, Any]]) -> None:
+    for chair in chairs:
+        _sitting_down().within(session, **chair)
+
+
+@cache
+def _sitting_down() -> Prepared:
     statement = insert(Seat)
-    statement = statement.on_conflict_do_update(
-        index_elements=[Seat.server_id, Seat.email],
-        set_={
-            "uuid": statement.excluded.uuid,
-            "wanted": True,
-            "removed_at": None,
-            "gone_at": None,
-            "evacuated_at": None,
-            "paid_since": statement.excluded.paid_since,
-            "generation": Seat.generation + 1,
-            "observed_generation": 0,  # the server has yet to let them in, as if it were for the first time
-            "paused_until": None,
-            "attempts": 0,
-            "last_error": None,
-        },
-    )
-    session.execute(statement, list(chairs))  # apart from it, so that it is written down once, not each time
+    again = {
+        "uuid": statement.excluded.uuid,
+        "wanted": literal_column("true"),
+        "removed_at": null(),
+        "gone_at": null(),
+        "evacuated_at": null(),
+        "paid_since": statement.excluded.paid_since,
+        "generation": Seat.generation + 1,
+        "observed_generation": 0,  # the server has yet to let them in, as if it were for the first time
+        "paused_until": null(),
+        "attempts": 0,
+        "last_error": null(),
+    }
+    statement = statement.on_conflict_do_update(index_elements=[Seat.server_id, Seat.email], set_=again)
+    return Prepared("seat taken", statement, ("subscription_id", "server_id", "email", "uuid", "wanted", "paid_since"))
 
 
 def settle(session: Session, places: Sequence[tuple[Subscription, int]]) -> None:
@@ -108,8 +126,7 @@ def settle(session: Session, places: Sequence[tuple[Subscription, int]]) -> None
     They are in Xray now, so nobody is turned away: a server without room for them gets more.
     """
     coming = Counter(server_id for _, server_id in places)
-    for start in range(0, len(places), AT_A_TIME):
-        _sit_down(session, [_chair(*place) for place in places[start : start + AT_A_TIME]])
+    _sit_down(session, (_chair(*place) for place in places))
     for server_id in sorted(coming):
         taken = Server.active_users + coming[server_id]
         room = func.greatest(Server.max_users, taken)
@@ -118,48 +135,75 @@ def settle(session: Session, places: Sequence[tuple[Subscription, int]]) -> None
 
 
 def _others_wait(session: Session) -> bool:
-    return bool(session.scalar(select(exists().where(Subscription.waiting_since.is_not(None)))))
+    return bool(_who_waits().within(session))
+
+
+@cache
+def _who_waits() -> Prepared:
+    return Prepared("anybody waits", select(Subscription.id).where(Subscription.waiting_since.is_not(None)).limit(_ONE))
+
+
+@cache
+def _seats() -> Select[Seat]:
+    mine = Seat.subscription_id == bindparam("whose", type_=Seat.subscription_id.type)
+    return select(Seat).where(mine).order_by(Seat.id).with_for_update()
 
 
 def _has_room() -> ColumnElement[bool]:
     return Server.enabled & ~Server.draining & (Server.active_users < Server.max_users) & Server.is_up
 
 
-def _claim_former(session: Session, subscription: Subscription) -> int | None:
-    former = (
-        select(Seat.server_id)
-        .where(Seat.subscription_id == subscription.id, ~Seat.wanted)
-        .order_by(Seat.removed_at.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    return _claim(session, Server.id == former)
+def _claim_former(session: Session, left: Iterable[Seat]) -> int | None:
+    """The place on the server that was left last."""
+    former = max((seat for seat in left if seat.removed_at), key=attrgetter("removed_at"), default=None)
+    return _claim(session, _this_one(), server=former.server_id) if former else None
 
 
 def _claim_least_loaded(session: Session) -> int | None:
-    emptiest = (
-        select(Server.id, Server.active_users).where(_has_room()).order_by(Server.active_users, func.random()).limit(1)
-    ).subquery()
-    chosen = Server.id == emptiest.c.id
-    unchanged = Server.active_users == emptiest.c.active_users
     # Of many who choose at the same moment only one may have the emptiest server; the rest look again. When that takes too
     # long, any server with room will do.
-    for choice in [chosen & unchanged] * CHOICES + [chosen] * TRIES:
+    for choice in [_the_emptiest()] * CHOICES + [_one_of_the_emptiest()] * TRIES:
         server_id = _claim(session, choice)
         if server_id is not None:
             return server_id
     return None
 
 
-def _claim(session: Session, which: ColumnElement[bool]) -> int | None:
-    # What is asked of the row here is asked again once its lock is ours, so a full server never gets one too many.
-    statement = update(Server).where(which, _has_room()).values(active_users=Server.active_users + 1)
-    with session.begin_nested() as attempt:
-        server_id = session.scalar(statement.returning(Server.id), execution_options={"synchronize_session": False})
-        if server_id is None:
+def _claim(session: Session, which: Prepared, **values: int) -> int | None:
+    session.flush()
+    with session.connection().begin_nested() as attempt:
+        rows = which.within(session, **values)
+        if not rows:
             # The row that we waited for in vain stays locked until here; taken along, such locks end in a deadlock.
             attempt.rollback()
-    return server_id
+    return int(rows[0][0]) if rows else None
+
+
+def _claiming(name: str, which: ColumnElement[bool]) -> Prepared:
+    # What is asked of the row here is asked again once its lock is ours, so a full server never gets one too many.
+    statement = update(Server).where(which, _has_room()).values(active_users=Server.active_users + 1)
+    return Prepared(f"place on {name}", statement.returning(Server.id))
+
+
+@cache
+def _this_one() -> Prepared:
+    return _claiming("this server", Server.id == bindparam("server", type_=Server.id.type))
+
+
+@cache
+def _the_emptiest() -> Prepared:
+    emptiest = _emptiest()
+    return _claiming("the emptiest", (Server.id == emptiest.c.id) & (Server.active_users == emptiest.c.active_users))
+
+
+@cache
+def _one_of_the_emptiest() -> Prepared:
+    return _claiming("one of the emptiest", Server.id == _emptiest().c.id)
+
+
+def _emptiest() -> Subquery:
+    rooms = select(Server.id, Server.active_users).where(_has_room())
+    return rooms.order_by(Server.active_users, func.random()).limit(_ONE).subquery()
 
 
 def release(session: Session, subscription_ids: Collection[int], now: datetime) -> set[int]:
@@ -209,7 +253,7 @@ def move(session: Session, subscription: Subscription, now: datetime, *, only: i
             # Two servers change here: both are locked first, in the one order.
             both = select(Server.id).where(Server.id.in_((source, target))).order_by(Server.id)
             session.execute(both.with_for_update(key_share=True))
-            if _claim(session, Server.id == target) is not None:
+            if _claim(session, _this_one(), server=target) is not None:
                 touched = release(session, [subscription.id], now)
                 _seat(session, subscription, target, paid_since)
                 return touched | {target}
@@ -230,11 +274,15 @@ def _elsewhere(subscription: Subscription, source: int, now: datetime, only: int
 
 def anybody_to_place() -> bool:
     """Whether somebody waits for a place, or might have one that does not work: one cheap look, for after every purchase."""
+    return bool(_to_place().rows())
+
+
+@cache
+def _to_place() -> Prepared:
     waits = exists().where(Subscription.waiting_since.is_not(None))
     down_or_refused = Server.is_up.is_(False) | Seat.paused_until.is_not(None)
     stuck = exists().where(Seat.dirty, Seat.wanted, Seat.server_id == Server.id, down_or_refused)
-    with reading() as session:
-        return bool(session.scalar(select(or_(waits, stuck))))
+    return Prepared("anybody to place", select(literal_column("1")).where(or_(waits, stuck)))
 
 
 def seat_waiting(now: datetime) -> set[int]:

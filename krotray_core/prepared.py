@@ -1,42 +1,79 @@
-"""Statements that PostgreSQL plans once for each connection: for the few that are sent hundreds of times a second.
+"""Statements that PostgreSQL plans once for each connection: for those that are sent with every request or every payment.
 
-To plan the cabinet's join of six tables takes ten times as long as to run it (docs/performance.md). psycopg2 has no call for
-this, so it is SQL's own PREPARE and EXECUTE: https://www.postgresql.org/docs/current/sql-prepare.html
+To plan the cabinet's join of six tables takes ten times as long as to run it (docs/performance.md, docs/adr/0016). psycopg2 has no
+call for this, so it is SQL's own PREPARE and EXECUTE: https://www.postgresql.org/docs/current/sql-prepare.html
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from psycopg2 import Error
-from sqlalchemy import Connection, Select, UpdateBase
+from psycopg2.extras import Json
+from sqlalchemy import ColumnElement, Connection, Select, UpdateBase, literal_column
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from sqlalchemy.types import JSON
 
 from krotray_core import db, settings
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call] # SQLAlchemy's own
 
+Row = tuple[Any, ...]
+
+
+def literals(words: Iterable[str]) -> list[ColumnElement[str]]:
+    """These words of ours, as they stand in a statement's text."""
+    return [literal_column(_literal(word)) for word in words]
+
+
+def _literal(word: str) -> str:
+    if not word.isidentifier():
+        raise ValueError(f"not a word: {word!r}")
+    return f"'{word}'"
+
 
 class Prepared:
-    """A statement that gives columns, with parameters that are all named; all else in it is literal, or it would be one too."""
+    """A statement whose parameters have names; an INSERT without values takes those of its `columns`.
 
-    def __init__(self, name: str, statement: Select[Any] | UpdateBase) -> None:
-        compiled = statement.compile(dialect=_DIALECT)
+    What it compares with a partial index's condition has to be literal, for PostgreSQL does not look at parameters for that; so
+    have lists for IN (`literals`), whose length is part of the statement.
+    """
+
+    def __init__(self, name: str, statement: Select[Any] | UpdateBase, columns: Sequence[str] | None = None) -> None:
+        compiled = statement.compile(dialect=_DIALECT, column_keys=columns)
         self._name, self._statement = f"krotray: {name}", statement
         self._parameters = tuple(compiled.positiontup or ())
-        places = ", ".join("%s" for _ in self._parameters)
-        self._prepare, self._execute = f'PREPARE "{name}" AS {compiled}', f'EXECUTE "{name}" ({places})'
+        self._fixed = {one: bound.value for one, bound in compiled.binds.items() if not bound.required}
+        self._json = [one for one, bound in compiled.binds.items() if isinstance(bound.type, JSON)]
+        places = f" ({', '.join('%s' for _ in self._parameters)})" if self._parameters else ""
+        self._prepare, self._execute = f'PREPARE "{name}" AS {compiled}', f'EXECUTE "{name}"{places}'
 
-    def first(self, **values: Any) -> tuple[Any, ...] | None:
-        """Its first row, sent as `db.reading` reads. Raises KeyError for a parameter without a value, SQLAlchemy's errors."""
+    def rows(self, **values: Any) -> list[Row]:
+        """Its rows, if it gives any; sent as `db.reading` reads. Raises KeyError for what has no value, SQLAlchemy's errors."""
         with db.without_transaction() as connection:
-            if settings.get().database_pooler == "transaction":  # the next transaction has another connection
-                row = connection.execute(self._statement, values).first()
-                return tuple(row) if row is not None else None
-            return self._sent(connection, tuple(values[name] for name in self._parameters))
+            return self._rows(connection, values)
 
-    def _sent(self, connection: Connection, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def first(self, **values: Any) -> Row | None:
+        """The first of its rows; the same in all else."""
+        rows = self.rows(**values)
+        return rows[0] if rows else None
+
+    def within(self, session: Session, **values: Any) -> list[Row]:
+        """The same in a transaction that is under way, after what it has yet to write."""
+        session.flush()
+        return self._rows(session.connection(), values)
+
+    def _rows(self, connection: Connection, values: dict[str, Any]) -> list[Row]:
+        if settings.get().database_pooler == "transaction":  # the next transaction has another connection
+            result = connection.execute(self._statement, values)
+            return [tuple(row) for row in result] if result.returns_rows else []
+        values |= self._fixed | {name: Json(values[name]) for name in self._json}
+        return self._sent(connection, tuple(values[name] for name in self._parameters))
+
+    def _sent(self, connection: Connection, arguments: Row) -> list[Row]:
         """By psycopg2 itself: half of what such a statement took was SQLAlchemy finding out how its result is made up."""
         theirs: Any = connection.connection
         dialect = connection.dialect
@@ -46,8 +83,7 @@ class Prepared:
                     dialect.do_execute(cursor, self._prepare, ())
                     connection.info[self._name] = True
                 dialect.do_execute(cursor, self._execute, arguments)
-                row: tuple[Any, ...] | None = cursor.fetchone()
-                return row
+                return cursor.fetchall() if cursor.description else []
         except Error as error:
             lost = dialect.is_disconnect(error, theirs.dbapi_connection, None)  # type: ignore[arg-type] # psycopg2 it is
             if lost:

@@ -10,17 +10,34 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnExpressionArgument, Row, case, exists, func, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    BindParameter,
+    ColumnExpressionArgument,
+    any_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from krotray_core import clock, counts, cutoff, links, settings
-from krotray_core.db import reading, transaction, without_transaction
+from krotray_core.db import reading, transaction
 from krotray_core.errors import NotFound, XrayUnavailable
 from krotray_core.models import Seat, Server
+from krotray_core.prepared import Prepared
 from krotray_core.xray.operations import Add, Outcome, Remove
 from krotray_core.xray.tls import Tls
 
@@ -31,7 +48,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 _UNSYNCHRONIZED = {"synchronize_session": False}
-_Seen = Row[int, datetime | None, int, int, datetime | None, datetime | None]
+_THESE = Seat.id == any_(bindparam("ids", type_=ARRAY(BigInteger)))
+_DONE = {"leased_until": null(), "observed_generation": Seat.generation, "attempts": 0, "last_error": null()}
 # Many times what a batch takes, and as long as a killed worker's people wait. One that does take longer is noticed when
 # it is recorded, and done over.
 LEASE = timedelta(seconds=20)
@@ -52,6 +70,17 @@ class Claim:
     generation: int
     attempts: int
     leased_until: datetime
+
+
+class _Seen(NamedTuple):
+    """The same seat when the server has answered; columns of `models.Seat`."""
+
+    id: int
+    leased_until: datetime | None
+    generation: int
+    observed_generation: int
+    dirty_since: datetime | None
+    paid_since: datetime | None
 
 
 @dataclass(slots=True)
@@ -118,7 +147,7 @@ def dirty_servers() -> list[int]:
         return list(session.scalars(select(Server.id).where(Server.is_up.is_not(False), dirty).order_by(Server.id)))
 
 
-def _to_do(now: datetime) -> tuple[ColumnExpressionArgument[bool], ...]:
+def _to_do(now: datetime | BindParameter[datetime | None]) -> tuple[ColumnExpressionArgument[bool], ...]:
     free = or_(Seat.leased_until.is_(None), Seat.leased_until < now)
     due = or_(Seat.paused_until.is_(None), Seat.paused_until < now)
     return Seat.dirty, free, due
@@ -127,13 +156,19 @@ def _to_do(now: datetime) -> tuple[ColumnExpressionArgument[bool], ...]:
 def _claim(server_id: int) -> list[Claim]:
     now = clock.now()
     until = now + LEASE
-    free = select(Seat.id).where(Seat.server_id == server_id, *_to_do(now)).order_by(Seat.id).limit(BATCH)
+    rows = _claiming().rows(server=server_id, now=now, until=until)
+    return [Claim(*(*row, until)) for row in sorted(rows, key=itemgetter(0))]
+
+
+@cache
+def _claiming() -> Prepared:
+    now, until = (bindparam(name, type_=Seat.leased_until.type) for name in ("now", "until"))
+    here = Seat.server_id == bindparam("server", type_=Seat.server_id.type)
+    free = select(Seat.id).where(here, *_to_do(now)).order_by(Seat.id).limit(literal_column(str(BATCH)))
     chosen = free.with_for_update(skip_locked=True).cte()
     taken = update(Seat).where(Seat.id == chosen.c.id).values(leased_until=until, attempts=Seat.attempts + 1)
     told = taken.returning(Seat.id, Seat.email, Seat.uuid, Seat.wanted, Seat.cut_off, Seat.generation, Seat.attempts)
-    with without_transaction() as connection:
-        rows = connection.execute(told).all()
-    return [Claim(*row, until) for row in sorted(rows, key=itemgetter(0))]
+    return Prepared("dirty seats", told)
 
 
 def _send(server: Server, claims: Sequence[Claim]) -> list[Outcome]:
@@ -159,11 +194,9 @@ def _record(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
     A statement for each kind of answer, not for each seat: a batch of 500 has one kind as a rule.
     """
     now = clock.now()
-    columns = (Seat.id, Seat.leased_until, Seat.generation, Seat.observed_generation, Seat.dirty_since, Seat.paid_since)
-    locked = select(*columns).where(Seat.id.in_([c.id for c in claims])).order_by(Seat.id).with_for_update()
     lost, changed, let_in, gone = list[int](), list[int](), list[int](), list[int]()
     with transaction() as session:
-        seats = {seat.id: seat for seat in session.execute(locked)}
+        seats = {row[0]: _Seen(*row) for row in _locking().within(session, ids=[claim.id for claim in claims])}
         new: list[_Seen] = []
         for claim, outcome in zip(claims, outcomes, strict=True):
             seat = seats.get(claim.id)
@@ -181,12 +214,24 @@ def _record(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
                 if claim.wanted and not seat.observed_generation:
                     new.append(seat)
         _measure(session, new, now)
-        done = {"leased_until": None, "observed_generation": Seat.generation, "attempts": 0, "last_error": None}
-        waited = case((Seat.observed_generation == 0, None), else_=Seat.paid_since)
         _change(session, lost, generation=Seat.generation + 1)
         _change(session, changed, leased_until=None)
-        _change(session, let_in, **done, cut_off=False, paid_since=waited)
-        _change(session, gone, **done, cut_off=True, gone_at=func.coalesce(Seat.gone_at, now))
+        if let_in:
+            _letting_in().within(session, ids=let_in)
+        _change(session, gone, **_DONE, cut_off=True, gone_at=func.coalesce(Seat.gone_at, now))
+
+
+@cache
+def _locking() -> Prepared:
+    columns = (getattr(Seat, name) for name in _Seen._fields)
+    return Prepared("seats answered", select(*columns).where(_THESE).order_by(Seat.id).with_for_update())
+
+
+@cache
+def _letting_in() -> Prepared:
+    waited = case((Seat.observed_generation == 0, null()), else_=Seat.paid_since)
+    done = update(Seat).where(_THESE).values(**_DONE, cut_off=literal_column("false"), paid_since=waited)
+    return Prepared("seats let in", done)
 
 
 def _change(session: Session, ids: Sequence[int], **values: Any) -> None:

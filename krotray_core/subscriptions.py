@@ -8,9 +8,10 @@ import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from uuid import UUID
 
-from sqlalchemy import Select, exists, literal_column, select, update
+from sqlalchemy import Select, bindparam, exists, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -51,13 +52,17 @@ def extend(
     They are those of a payment, or else a present. Two at once for one user wait for each other on the row and both count.
     `note` is kept in the ledger's line; `paid_since` is when their wait for a key began.
     """
-    subscription, ended_at = _of_user_or_new(session, user_id, now)
-    # The days of somebody who waits stand still: they have not begun to pass.
-    starts_at = subscription.expires_at if subscription.waiting_since else max(subscription.expires_at, now)
-    subscription.expires_at = starts_at + timedelta(days=days)
-    subscription.status = "active"
-    subscription.tariff_months = months or subscription.tariff_months
-    traffic.begin_period(session, subscription.id, now)
+    length = timedelta(days=days)
+    ended_at, starts_at = None, now
+    subscription = _of_user(session, user_id)
+    new = _new(session, user_id, now + length, months) if subscription is None else None
+    if new is None:
+        subscription = subscription or _of_user(session, user_id)
+        if subscription is None:
+            raise NotFound("the subscription is gone")
+        ended_at, starts_at = _prolonged(session, subscription, length, months, now)
+    else:
+        subscription = new
     event = "paid" if payment_id else "granted"
     ledger.subscription(
         session, subscription, event, now, ended_at=ended_at, starts_at=starts_at, payment_id=payment_id, note=note
@@ -267,24 +272,42 @@ def _seated(session: Session, subscription: Subscription, now: datetime, paid_si
 
 
 def _of_user(session: Session, user_id: int) -> Subscription | None:
-    mine = select(Subscription).where(Subscription.user_id == user_id).with_for_update()
-    return session.scalar(mine, execution_options={"populate_existing": True})
+    return session.scalar(_mine(), {"whose": user_id}, execution_options={"populate_existing": True})
 
 
-def _of_user_or_new(session: Session, user_id: int, now: datetime) -> tuple[Subscription, datetime | None]:
-    """The locked subscription and when it ended so far; None for a new one, which is without days yet."""
-    subscription = _of_user(session, user_id)
-    if subscription is None:
-        new = {"status": "active", "expires_at": now, "uuid": uuid.uuid4(), "token": _new_token()}
-        statement = insert(Subscription).values(user_id=user_id, **new)
-        statement = statement.on_conflict_do_nothing(index_elements=[Subscription.user_id])
-        created = session.scalar(statement.returning(Subscription))
-        if created:
-            return created, None
-        subscription = _of_user(session, user_id)  # somebody was quicker, and has committed
-    if subscription is None:
-        raise NotFound("the subscription is gone")
-    return subscription, subscription.expires_at
+@cache
+def _mine() -> Select[Subscription]:
+    mine = Subscription.user_id == bindparam("whose", type_=Subscription.user_id.type)
+    return select(Subscription).where(mine).with_for_update()
+
+
+def _new(session: Session, user_id: int, ends_at: datetime, months: int | None) -> Subscription | None:
+    """The first subscription of this user, who has none; None when somebody was quicker, and has committed."""
+    values = {
+        "status": "active",
+        "expires_at": ends_at,
+        "tariff_months": months,
+        "uuid": uuid.uuid4(),
+        "token": _new_token(),
+    }
+    statement = insert(Subscription).values(user_id=user_id, **values)
+    return session.scalar(
+        statement.on_conflict_do_nothing(index_elements=[Subscription.user_id]).returning(Subscription)
+    )
+
+
+def _prolonged(
+    session: Session, subscription: Subscription, length: timedelta, months: int | None, now: datetime
+) -> tuple[datetime, datetime]:
+    """Adds to the end of this (locked) subscription. Returns the end before, and from when on what was added counts."""
+    ended_at = subscription.expires_at
+    # The days of somebody who waits stand still: they have not begun to pass.
+    starts_at = ended_at if subscription.waiting_since else max(ended_at, now)
+    subscription.expires_at = starts_at + length
+    subscription.status = "active"
+    subscription.tariff_months = months or subscription.tariff_months
+    traffic.begin_period(session, subscription.id, now)
+    return ended_at, starts_at
 
 
 def _locked(session: Session, telegram_id: int) -> Subscription:
