@@ -135,6 +135,14 @@ def _first_comparison() -> None:
 clock.ask_with(_first_comparison)
 
 
+@cache
+def load() -> None:
+    """Before a fork: one connection, opened and closed, so that what the first one loads (4 MB) is there once for all children."""
+    _first_comparison()
+    with suppress(SettingsError):
+        engine().dispose()
+
+
 def _forget_after_fork() -> None:
     """A child must not talk over its parent's sockets: it leaves them alone (no close) and opens its own."""
     _inside.set(False)

@@ -213,7 +213,9 @@ def audit(server_id: int) -> Audit:
     xray = provisioning.client(server)
     held, flow = xray.users(), links.flow(provisioning.template(server.vless_url_template))
     with transaction() as session:
-        seats = {seat.email: seat for seat in session.scalars(select(Seat).where(Seat.server_id == server_id))}
+        # Columns and not objects, of which a server has thousands.
+        columns = select(Seat.email, Seat.uuid, Seat.wanted, Seat.dirty)
+        seats = {seat.email: seat for seat in session.execute(columns.where(Seat.server_id == server_id))}
         settled = [seat for seat in seats.values() if not seat.dirty]
         missing = [s.email for s in settled if s.wanted and s.email not in held]
         wrong = [

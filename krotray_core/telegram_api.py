@@ -33,7 +33,6 @@ ANSWER_BYTES = 1024 * 1024
 # The longest that one call can take, give or take a slow DNS.
 LONGEST_SECONDS = CONNECT_SECONDS + READ_SECONDS + ANSWER_SECONDS
 
-LONGEST_TEXT = 4096  # in UTF-16 units, which is how Telegram counts
 LONGEST_REASON = 200
 
 _LIMITED = requests.codes.too_many_requests

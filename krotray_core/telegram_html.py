@@ -9,8 +9,8 @@ import re
 from html import unescape
 
 from krotray_core.errors import Invalid
-from krotray_core.telegram_api import LONGEST_TEXT
 
+LONGEST_TEXT = 4096  # of a message, in UTF-16 units, which is how Telegram counts
 TAGS = ("b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "tg-spoiler", "code", "pre", "blockquote", "a")
 ALLOWED = '<b> <i> <u> <s> <code> <pre> <blockquote> <tg-spoiler>, <a href="https://...">; &lt; &gt; &amp; &quot;'
 MOST_TAGS = 100

@@ -10,12 +10,14 @@ import os
 import secrets
 import socket
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from celery.beat import Scheduler
 from sqlalchemy.exc import SQLAlchemyError
 
 from krotray_core import heartbeats, leases, watchdog
+from krotray_tasks import broker
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ ASK_SECONDS = 3.0
 class LeasedScheduler(Scheduler):
     """Celery's own in-memory scheduler, ticking only while the lease is ours. On taking over, everything is due at once."""
 
-    # Tasks publish by themselves, with deadlines; Celery's one producer would hold on to a RabbitMQ connection that has died.
+    # `send_task` has one of its own, with deadlines; Celery would hold on to a RabbitMQ connection that has died.
     producer = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -58,6 +60,11 @@ class LeasedScheduler(Scheduler):
         for entry in self.schedule.values():
             entry.last_run_at = entry.last_run_at - timedelta(days=1)
         self._heap = None  # Celery's list of what is due when, made again from the entries
+
+    def send_task(self, *args: Any, **kwargs: Any) -> Any:
+        """Puts a task, which is a mere name here, into its queue, with the deadline and the silence of `CoreTask`'s own."""
+        kwargs.pop("producer", None)
+        return broker.publish(self.app, partial(super().send_task, *args, **kwargs, argsrepr="()", kwargsrepr="{}"))
 
     def close(self) -> None:
         """Leaves the lease to the next one."""

@@ -16,6 +16,8 @@ import signal
 import sys
 from typing import Any
 
+from celery import Celery
+
 from krotray_core import blotting, logs, sentry, settings
 from krotray_core.errors import SettingsError
 
@@ -65,7 +67,9 @@ def _application(login: str, prefix: str) -> Any:
     from flower.options import default_options as options  # noqa: PLC0415
     from tornado.web import RequestHandler  # noqa: PLC0415
 
-    from krotray_tasks import celery  # noqa: PLC0415
+    # An application without tasks: it shows what workers tell, and the business would only take its memory.
+    celery = Celery("krotray")
+    celery.config_from_object("celeryconfig")
 
     class Refused(RequestHandler):
         """An answer that says nothing else."""

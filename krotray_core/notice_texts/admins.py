@@ -6,7 +6,7 @@ from datetime import datetime
 
 from krotray_core import money, speech
 from krotray_core.notice_texts.parts import Data, Kind, Turn, Words, cut, units
-from krotray_core.telegram_api import LONGEST_TEXT
+from krotray_core.telegram_html import LONGEST_TEXT
 
 LONGEST_LINE = 300
 # What a report may take for its lines; head and foot need far less than the rest.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krotray_core import notice_texts, reasons, reminders, telegram_api
+from krotray_core import notice_texts, reasons, reminders, telegram_html
 from krotray_core.notice_texts import Turn
 from sandbox.telegram.entities import parse_html
 from sandbox.telegram.markup import keyboard_of
@@ -114,7 +114,7 @@ class TestTexts:
         report = said("reconciliation", lines=["🐾" * 500] * 100, more=7)
         shown = report.count("•")
         assert 10 < shown < 100
-        assert len(report.encode("utf-16-le")) // 2 <= telegram_api.LONGEST_TEXT
+        assert len(report.encode("utf-16-le")) // 2 <= telegram_html.LONGEST_TEXT
         assert report.startswith("Сверка за день: 107 расхождений")
         assert report.endswith(f"И ещё {107 - shown}.")
 
@@ -273,7 +273,7 @@ class TestTexts:
         message = notice_texts.compose(kind, data, language, NOW)
         written, _ = parse_html(message.html)
         assert written.strip()
-        assert len(written.encode("utf-16-le")) // 2 <= telegram_api.LONGEST_TEXT
+        assert len(written.encode("utf-16-le")) // 2 <= telegram_html.LONGEST_TEXT
         assert keyboard_of({"inline_keyboard": message.buttons} if message.buttons else None) == message.buttons
 
 
