@@ -23,7 +23,7 @@ _ESCAPED_IN_JSON = re.compile(r"[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 # What Celery adds to its lines: the arguments of tasks, and objects.
 _UNWANTED = frozenset({"data", "args", "kwargs", "context", "websocket"})
-_PROCESS = {"wsgi": "web", "gunicorn": "web", "flask": "command"}
+_PROCESS = {"wsgi": "web", "gunicorn": "web", "flask": "command", "beat": "beat"}
 
 
 class _Formatter(logging.Formatter):
@@ -110,6 +110,8 @@ def _one_line(text: str) -> str:
 def process_name() -> str:
     """Which of the Procfile's processes this is: web, worker, beat, bot, flower or command."""
     name = os.path.basename(sys.argv[0] or "")
+    if name == "-m":  # what `python -m` runs is still being found
+        name = sys.orig_argv[sys.orig_argv.index("-m") + 1].rpartition(".")[2]
     words = [os.path.basename(os.path.dirname(sys.argv[0])) if name == "__main__.py" else name, *sys.argv[1:]]
     known = ("worker", "beat", "flower")
     if "celery" in words[0]:

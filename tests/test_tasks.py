@@ -119,7 +119,7 @@ def worker(world: World, log: Path, *, queues: str = "money,access,care", **sett
 
 def beat(log: Path, **settings_: str) -> Process:
     """A real beat."""
-    command = [sys.executable, "-m", "celery", "-A", "krotray_tasks", "beat", "--loglevel", "INFO"]
+    command = [sys.executable, "-m", "krotray_tasks.beat"]
     return Process("beat", command, log=log, env=os.environ | settings_, cwd=ROOT)
 
 
