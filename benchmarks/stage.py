@@ -39,6 +39,8 @@ class Stage:
                 self.world.add_node(name)
             bare.celery.conf.broker_url = self.world.redis.url
             self.use(DATABASE)
+            with db.transaction() as session:
+                session.execute(text(bare.TABLE))
             self.servers = [add(node) for node in self.world.nodes]
             fill(people, [server.id for server in self.servers])
         except BaseException:
@@ -83,7 +85,6 @@ class Stage:
     def bare_web(self) -> Iterator[tuple[str, Process]]:
         """The bare application under the Procfile's own gunicorn line; its address and its master."""
         with db.transaction() as session:
-            session.execute(text(bare.TABLE))
             session.execute(text("INSERT INTO bare (data) SELECT md5(n::text) FROM generate_series(1, 10000) n"))
         port = free_port()
         command = procfile()["web"].replace("wsgi:app", "benchmarks.bare:app")
