@@ -11,9 +11,10 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, false, func, select, text, true, update
+from sqlalchemy import ColumnElement, ScalarSelect, bindparam, false, func, select, text, true, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -21,6 +22,7 @@ from krotray_core import counts, cutoff, links, provisioning
 from krotray_core.db import transaction
 from krotray_core.errors import XrayError, XrayServiceMissing, XrayUnavailable
 from krotray_core.models import Seat, Server
+from krotray_core.prepared import Prepared
 from krotray_core.xray.operations import Account, Remove
 
 log = logging.getLogger(__name__)
@@ -119,7 +121,7 @@ def _note(server_id: int, answer: Answer) -> _Note:
         server = session.get(Server, server_id)
         if server is None:
             return _Note.AS_BEFORE
-        now = session.scalars(select(func.now())).one()
+        ((now, confirmed),) = _at_present().within(session, server=server_id)
         if not isinstance(answer, Up):
             return _is_down(server, answer, now)
         restarted, back = _has_restarted(server, answer, now), not server.is_up
@@ -139,7 +141,7 @@ def _note(server_id: int, answer: Answer) -> _Note:
             server.started_at = now - timedelta(seconds=answer.uptime)
         if back or restarted:
             return _Note.BACK if back else _Note.RESTARTED
-        return _Note.DOUBTFUL if answer.users < _confirmed(session, server_id) else _Note.AS_BEFORE
+        return _Note.DOUBTFUL if answer.users < confirmed else _Note.AS_BEFORE
 
 
 def _is_down(server: Server, answer: Exception, now: datetime) -> _Note:
@@ -151,11 +153,15 @@ def _is_down(server: Server, answer: Exception, now: datetime) -> _Note:
     return _Note.DOWN if was_up else _Note.AS_BEFORE
 
 
-def _confirmed(session: Session, server_id: int) -> int:
-    """How many users the server has said it holds. It may have restarted twice in a moment, which its uptime does not show."""
+@cache
+def _at_present() -> Prepared:
+    """The database's time, and how many users a server has said it holds: it may have restarted twice in a moment, which its uptime
+    does not show.
+    """
     # All who should be there but for the few who are on their way: to count the others would take longer the more there are.
-    coming = select(func.count()).where(Seat.server_id == server_id, Seat.wanted, Seat.dirty).scalar_subquery()
-    return session.scalar(select(Server.active_users - coming).where(Server.id == server_id)) or 0
+    coming = select(func.count()).where(Seat.server_id == Server.id, Seat.wanted, Seat.dirty).scalar_subquery()
+    here = Server.id == bindparam("server", type_=Server.id.type)
+    return Prepared("server at present", select(func.now(), Server.active_users - coming).where(here))
 
 
 def _last_removed(server_id: int) -> ScalarSelect[int]:

@@ -9,8 +9,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Select, bindparam, select
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -88,6 +88,12 @@ def note_all(session: Session, news: Iterable[News], now: datetime) -> int:
         return 0
     session.flush()
     return len(session.connection().execute(_noting(), rows).all())
+
+
+def noting(found: Select[int, str, str, dict[str, Any], datetime, datetime]) -> Insert:
+    """The statement that notes what a SELECT finds: whom to tell, the kind, the key, the data, now, and when it is due."""
+    columns = ["telegram_id", "kind", "key", "data", "created_at", "next_try_at"]
+    return insert(Notice).from_select(columns, found).on_conflict_do_nothing(index_elements=[Notice.key])
 
 
 @cache

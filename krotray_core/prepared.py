@@ -42,13 +42,18 @@ class Prepared:
     have lists for IN (`literals`), whose length is part of the statement.
     """
 
-    def __init__(self, name: str, statement: Select[Any] | UpdateBase, columns: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, name: str, statement: Select[*tuple[Any, ...]] | UpdateBase, columns: Sequence[str] | None = None
+    ) -> None:
         compiled = statement.compile(dialect=_DIALECT, column_keys=columns)
         self._name, self._statement = f"krotray: {name}", statement
         self._parameters = tuple(compiled.positiontup or ())
-        self._fixed = {one: bound.value for one, bound in compiled.binds.items() if not bound.required}
-        self._json = [one for one, bound in compiled.binds.items() if isinstance(bound.type, JSON)]
+        bound = {one: compiled.binds[one] for one in self._parameters}
+        self._fixed = {one: parameter.value for one, parameter in bound.items() if not parameter.required}
+        self._json = [one for one, parameter in bound.items() if isinstance(parameter.type, JSON)]
         places = f" ({', '.join('%s' for _ in self._parameters)})" if self._parameters else ""
+        if "POSTCOMPILE" in str(compiled):
+            raise ValueError(f"{name}: a list for IN that is not literal")
         self._prepare, self._execute = f'PREPARE "{name}" AS {compiled}', f'EXECUTE "{name}"{places}'
 
     def rows(self, **values: Any) -> list[Row]:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     ColumnExpressionArgument,
+    Integer,
     any_,
     bindparam,
     case,
@@ -156,7 +157,7 @@ def _to_do(now: datetime | BindParameter[datetime | None]) -> tuple[ColumnExpres
 def _claim(server_id: int) -> list[Claim]:
     now = clock.now()
     until = now + LEASE
-    rows = _claiming().rows(server=server_id, now=now, until=until)
+    rows = _claiming().rows(server=server_id, now=now, until=until, most=BATCH)
     return [Claim(*(*row, until)) for row in sorted(rows, key=itemgetter(0))]
 
 
@@ -164,7 +165,7 @@ def _claim(server_id: int) -> list[Claim]:
 def _claiming() -> Prepared:
     now, until = (bindparam(name, type_=Seat.leased_until.type) for name in ("now", "until"))
     here = Seat.server_id == bindparam("server", type_=Seat.server_id.type)
-    free = select(Seat.id).where(here, *_to_do(now)).order_by(Seat.id).limit(literal_column(str(BATCH)))
+    free = select(Seat.id).where(here, *_to_do(now)).order_by(Seat.id).limit(bindparam("most", type_=Integer()))
     chosen = free.with_for_update(skip_locked=True).cte()
     taken = update(Seat).where(Seat.id == chosen.c.id).values(leased_until=until, attempts=Seat.attempts + 1)
     told = taken.returning(Seat.id, Seat.email, Seat.uuid, Seat.wanted, Seat.cut_off, Seat.generation, Seat.attempts)

@@ -9,15 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ScalarSelect, String, and_, case, cast, func, literal, literal_column, or_, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Interval,
+    ScalarSelect,
+    String,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    values,
+)
 from sqlalchemy.orm import Session, aliased
 
 from krotray_core import clock, notices
 from krotray_core.db import transaction
 from krotray_core.models import Entry, Notice, Subscription, User
 from krotray_core.notices import Dropped, Later, News, Ready, Verdict
+from krotray_core.prepared import Prepared, literals
 
 BATCH = 500
 DAY = timedelta(days=1)
@@ -50,21 +72,27 @@ def note_due() -> int:
 
 def note_ended(session: Session, subscription_ids: Collection[int], now: datetime) -> None:
     """Notes, together with the end of these subscriptions, that their people are told now and the day after."""
-    periods = select(Subscription.id, Subscription.expires_at, User.telegram_id, _period())
-    rows = session.execute(
-        periods.join(User, User.id == Subscription.user_id)
-        .where(Subscription.id.in_(subscription_ids))
+    _noting_ended().within(session, ids=list(subscription_ids), now=now)
+
+
+@cache
+def _noting_ended() -> Prepared:
+    now = bindparam("now", type_=Subscription.expires_at.type)
+    ended = (
+        select(Subscription.id, Subscription.expires_at, User.telegram_id, _period().label("period"))
+        .join(User, User.id == Subscription.user_id)
+        .where(Subscription.id == any_(bindparam("ids", type_=ARRAY(BigInteger))))
         .order_by(Subscription.id)
-    ).all()
-    notices.note_all(
-        session,
-        [
-            _news(subscription_id, max(ends_at + WINDOWS[kind][0], now), telegram_id, period, kind)
-            for subscription_id, ends_at, telegram_id, period in rows
-            for kind in ("ended", "ended_yesterday")
-            if now < ends_at + WINDOWS[kind][1]
-        ],
-        now,
+        .subquery()
+    )
+    kinds = values(column("kind", Text), column("opens", Interval), column("closes", Interval), name="kinds")
+    kinds = kinds.data([(kind, *WINDOWS[kind]) for kind in ("ended", "ended_yesterday")])
+    data = func.jsonb_build_object("subscription", ended.c.id, "period", ended.c.period)
+    due_at = func.greatest(ended.c.expires_at + cast(kinds.c.opens, Interval), now)
+    key = _key(kinds.c.kind, ended.c.id, ended.c.period)
+    found = select(ended.c.telegram_id, kinds.c.kind, key, data, now, due_at)
+    return Prepared(
+        "ended noted", notices.noting(found.where(now < ended.c.expires_at + cast(kinds.c.closes, Interval)))
     )
 
 
@@ -99,7 +127,7 @@ def _due(session: Session, now: datetime) -> Sequence[Any]:
     """Who has reached the time for a reminder before the end that is not noted yet; soonest end first."""
     period = _period()
     kind = case((Subscription.expires_at > now + DAY, "ends_in_3_days"), else_="ends_in_1_day")
-    key = func.concat(kind, ":", cast(Subscription.id, String), ":", cast(period, String))
+    key = _key(kind, Subscription.id, period)
     # Who has just been told of so few days (of a present of one, say) need not be told at once that they are few. Who has got
     # fewer by an admin's hand was told nothing.
     giving = aliased(Entry)
@@ -127,6 +155,11 @@ def _due(session: Session, now: datetime) -> Sequence[Any]:
     return session.execute(statement).all()
 
 
+def _key(kind: ColumnElement[str], subscription_id: Any, period: ColumnElement[int]) -> ColumnElement[str]:
+    """The same as in `_news`."""
+    return func.concat(kind, ":", cast(subscription_id, String), ":", cast(period, String))
+
+
 def _news(subscription_id: int, due_at: datetime, telegram_id: int, period: int, kind: str) -> News:
     data = {"subscription": subscription_id, "period": period}
     return News(telegram_id, kind, f"{kind}:{subscription_id}:{period}", data, due_at)
@@ -135,7 +168,7 @@ def _news(subscription_id: int, due_at: datetime, telegram_id: int, period: int,
 def _period() -> ScalarSelect[int]:
     """The line of the ledger that gave the present days, 0 where there is none."""
     given = select(func.coalesce(func.max(Entry.id), literal_column("0", BigInteger)))
-    return given.where(*_lines(), Entry.event.in_(_GIVEN)).correlate(Subscription).scalar_subquery()
+    return given.where(*_lines(), Entry.event.in_(literals(_GIVEN))).correlate(Subscription).scalar_subquery()
 
 
 def _last_event() -> ScalarSelect[str]:

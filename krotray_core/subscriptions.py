@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import count
 from uuid import UUID
 
 from sqlalchemy import Select, bindparam, exists, literal_column, select, update
@@ -24,6 +25,8 @@ from krotray_core.models import Entry, Subscription, User
 log = logging.getLogger(__name__)
 
 EXPIRY_BATCH = 500
+# So many batches keep those busy who bring them to the servers.
+HEARD_EVERY = 4
 LONGEST = timedelta(days=3650)
 FETCH_NOTED = timedelta(hours=1)
 
@@ -198,22 +201,25 @@ def note_fetch(subscription_id: int, last: datetime | None) -> None:
 def expire_due(wants_converge: Callable[[int], object] = lambda _server_id: None) -> tuple[int, set[int]]:
     """Ends all that have run out, in short transactions. Returns how many, and the servers that must hear of it.
 
-    With many more to come a server need not wait: `wants_converge` is called with its id after the first batch that touched it.
+    With many more to come a server need not wait: `wants_converge` is called with its id after the first batch, and every few more.
 
     Those who wait for a place do not run out: they have not had their days yet. One whose end the database refuses (a wrong
     counter, say) is logged and left, and holds up nobody else.
     """
-    total, servers, after = 0, set[int](), 0
-    while True:
+    total, servers, unaware, after = 0, set[int](), set[int](), 0
+    for number in count(1):
         ids, ended, touched = _end_batch(after, clock.now())
         total += ended
-        if len(ids) == EXPIRY_BATCH:
-            for server_id in sorted(touched - servers):
-                wants_converge(server_id)
+        unaware |= touched
         servers |= touched
         if len(ids) < EXPIRY_BATCH:
-            return total, servers
+            break
         after = ids[-1]
+        if number % HEARD_EVERY == 1:
+            for server_id in sorted(unaware):
+                wants_converge(server_id)
+            unaware = set()
+    return total, servers
 
 
 def _end_batch(after: int, now: datetime) -> tuple[Sequence[int], int, set[int]]:

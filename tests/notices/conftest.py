@@ -42,5 +42,5 @@ def _by_day(says: Callable[..., None]) -> None:
 @pytest.fixture
 def at_any_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages to one chat need not wait for each other."""
-    monkeypatch.setattr(delivery, "CHAT_PACE", timedelta(milliseconds=1))
+    monkeypatch.setattr(delivery, "CHAT_PACE", timedelta(microseconds=1))
     monkeypatch.setattr(delivery, "CHAT_AGAIN", timedelta(milliseconds=1))

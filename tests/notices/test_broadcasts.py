@@ -325,7 +325,7 @@ class TestYielding:
             sent.append(chat_id)
 
         monkeypatch.setattr(telegram_api, "send_message", send)
-        monkeypatch.setattr(delivery, "CHAT_PACE", timedelta(milliseconds=1))
+        monkeypatch.setattr(delivery, "CHAT_PACE", timedelta(microseconds=1))
         delivery.send_due()
         assert [number for number, chat_id in enumerate(sent) if chat_id == person.id] == [4, 6, 7]
         assert len(sent) == 33
