@@ -151,7 +151,11 @@ def set_expiry(telegram_id: int, expires_at: datetime) -> Changed:
             if ended_at <= now:
                 traffic.begin_period(session, subscription.id, now)
         ledger.subscription(session, subscription, "set", now, ended_at=ended_at)
-        return _seated(session, subscription, now) if expires_at > now else Changed(subscription)
+        if expires_at > now:
+            return _seated(session, subscription, now)
+        if subscription.status == "expired":  # what the sweep has noted was about another end
+            reminders.note_ended(session, [subscription.id], now)
+        return Changed(subscription)
 
 
 def revoke(telegram_id: int) -> Changed:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select, text, update
@@ -449,6 +449,7 @@ def own_clock() -> Iterator[Callable[[timedelta], None]]:
 @hypothesis_settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+@example(steps=[("set", -DAY), ("expire", None), ("set", -DAY)])  # of two ends in the past the second was told to nobody
 @given(steps=st.lists(STEP, min_size=4, max_size=14))
 def test_in_whatever_order_things_happen_only_the_truth_is_told_and_once(
     fresh: World, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, Any]]
