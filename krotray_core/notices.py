@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,10 +10,21 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, select
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import ReturningInsert
 
 from krotray_core import notice_texts, settings
 from krotray_core.models import Notice, User
@@ -78,28 +90,44 @@ def note(
 
 def note_all(session: Session, news: Iterable[News], now: datetime) -> int:
     """The same for many at once, in one statement. Returns how many were new. Raises ValueError."""
-    rows = []
-    for one in news:
+    told = list(news)
+    for one in told:
         if one.kind not in notice_texts.KINDS:
             raise ValueError(f"a notice of an unknown kind: {one.kind}")
-        row = {"telegram_id": one.telegram_id, "kind": one.kind, "key": one.key, "data": one.data}
-        rows.append(row | {"created_at": now, "next_try_at": one.due_at})
-    if not rows:
+    if not told:
         return 0
-    session.flush()
-    return len(session.connection().execute(_noting(), rows).all())
+    columns = {
+        "whom": [one.telegram_id for one in told],
+        "kinds": [one.kind for one in told],
+        "keys": [one.key for one in told],
+        "data": [json.dumps(one.data) for one in told],
+        "due": [one.due_at for one in told],
+    }
+    return len(_noting().within(session, now=now, **columns))
+
+
+@cache
+def _noting() -> Prepared:
+    kinds: dict[str, Any] = {
+        "whom": BigInteger(),
+        "kinds": Text(),
+        "keys": Text(),
+        "data": Text(),
+        "due": DateTime(timezone=True),
+    }
+    arrays = [bindparam(name, type_=ARRAY(kind)) for name, kind in kinds.items()]
+    news = (
+        func.unnest(*arrays).table_valued(*(column(name, kind) for name, kind in kinds.items())).render_derived("news")
+    )
+    now = bindparam("now", type_=Notice.created_at.type)
+    found = select(news.c.whom, news.c.kinds, news.c["keys"], cast(news.c.data, JSONB), now, news.c.due)
+    return Prepared("notices noted", noting(found).returning(Notice.id))
 
 
 def noting(found: Select[int, str, str, dict[str, Any], datetime, datetime]) -> Insert:
     """The statement that notes what a SELECT finds: whom to tell, the kind, the key, the data, now, and when it is due."""
     columns = ["telegram_id", "kind", "key", "data", "created_at", "next_try_at"]
     return insert(Notice).from_select(columns, found).on_conflict_do_nothing(index_elements=[Notice.key])
-
-
-@cache
-def _noting() -> ReturningInsert[int]:
-    # The rows apart from the statement: with a thousand of them inside, to write it down took longer than to run it.
-    return insert(Notice).on_conflict_do_nothing(index_elements=[Notice.key]).returning(Notice.id)
 
 
 def tell_user(

@@ -449,7 +449,9 @@ def own_clock() -> Iterator[Callable[[timedelta], None]]:
 @hypothesis_settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-@example(steps=[("set", -DAY), ("expire", None), ("set", -DAY)])  # of two ends in the past the second was told to nobody
+@example(
+    steps=[("set", -DAY), ("expire", None), ("set", -DAY)]
+)  # of two ends in the past the second was told to nobody
 @given(steps=st.lists(STEP, min_size=4, max_size=14))
 def test_in_whatever_order_things_happen_only_the_truth_is_told_and_once(
     fresh: World, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, Any]]
