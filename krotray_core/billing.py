@@ -138,20 +138,20 @@ def note_hint(external_id: str, event: str, ours: UUID | None = None) -> Hint:
     told = (
         () if not event.startswith("payment.") else COUNTED if event != "payment.canceled" else (*COUNTED, "canceled")
     )
-    row = _hinted(told).first(external_id=external_id, ours=ours, now=clock.now())
+    row = _hinted(told).first(theirs=external_id, ours=ours, now=clock.now())
     if row is None:
         with reading() as session:
             known = select(exists().where(_named()))
-            return Hint(known=bool(session.scalar(known, {"external_id": external_id, "ours": ours})))
+            return Hint(known=bool(session.scalar(known, {"theirs": external_id, "ours": ours})))
     payment_id, stored = row
     # Without its external id it can only be found by the one in the notification.
     return Hint(known=True, look=payment_id) if stored else Hint(known=False)
 
 
 def _named() -> ColumnElement[bool]:
-    """What a notification is about: `external_id`, or `ours` as long as the external id is not stored."""
+    """What a notification is about: `theirs`, or `ours` as long as the external id is not stored."""
     ours = Payment.id == bindparam("ours", type_=Payment.id.type)
-    theirs = Payment.external_id == bindparam("external_id", type_=Payment.external_id.type)
+    theirs = Payment.external_id == bindparam("theirs", type_=Payment.external_id.type)
     return or_(theirs, and_(ours, Payment.external_id.is_(None)))
 
 

@@ -10,12 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from psycopg2 import Error
-from psycopg2.extras import Json
 from sqlalchemy import ColumnElement, Connection, Select, UpdateBase, literal_column
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
-from sqlalchemy.types import JSON
 
 from krotray_core import db, settings
 
@@ -50,7 +48,6 @@ class Prepared:
         self._parameters = tuple(compiled.positiontup or ())
         bound = {one: compiled.binds[one] for one in self._parameters}
         self._fixed = {one: parameter.value for one, parameter in bound.items() if not parameter.required}
-        self._json = [one for one, parameter in bound.items() if isinstance(parameter.type, JSON)]
         places = f" ({', '.join('%s' for _ in self._parameters)})" if self._parameters else ""
         if "POSTCOMPILE" in str(compiled):
             raise ValueError(f"{name}: a list for IN that is not literal")
@@ -75,7 +72,7 @@ class Prepared:
         if settings.get().database_pooler == "transaction":  # the next transaction has another connection
             result = connection.execute(self._statement, values)
             return [tuple(row) for row in result] if result.returns_rows else []
-        values |= self._fixed | {name: Json(values[name]) for name in self._json}
+        values |= self._fixed
         return self._sent(connection, tuple(values[name] for name in self._parameters))
 
     def _sent(self, connection: Connection, arguments: Row) -> list[Row]:

@@ -31,6 +31,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
     values,
 )
 from sqlalchemy.orm import Session, aliased
@@ -90,7 +91,7 @@ def _noting_ended() -> Prepared:
     data = func.jsonb_build_object("subscription", ended.c.id, "period", ended.c.period)
     due_at = func.greatest(ended.c.expires_at + cast(kinds.c.opens, Interval), now)
     key = _key(kinds.c.kind, ended.c.id, ended.c.period)
-    found = select(ended.c.telegram_id, kinds.c.kind, key, data, now, due_at)
+    found = select(ended.c.telegram_id, kinds.c.kind, key, data, now, due_at).join(kinds, true())
     return Prepared(
         "ended noted", notices.noting(found.where(now < ended.c.expires_at + cast(kinds.c.closes, Interval)))
     )
