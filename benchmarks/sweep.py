@@ -27,7 +27,7 @@ def rows(stage: Stage) -> Iterator[table.Row]:
         idle = sorted(_explained() for _ in range(5))[2]
         empty = sorted(table.timed(subscriptions.expire_due) for _ in range(5))[2] * 1000
         for due in DUE:
-            took[due] = min(_sweep(due) for _ in range(2))
+            took[due] = min(_sweep(due) for _ in range(3))
         if people == MANY:
             keyed = {due: _by_key(due) for due in DUE}
     yield table.Row(

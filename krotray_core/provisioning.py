@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -116,11 +116,12 @@ def find(server_id: int) -> Server:
     return server
 
 
-def converge(server_id: int) -> Converged:
+def converge(server_id: int, wants_help: Callable[[], object] | None = None) -> Converged:
     """Brings every dirty seat of a server to the server, in batches, until none is left that could be or time is up.
 
-    May run twice at once: a seat is in the hands of one worker at a time. Raises NotFound, XrayUnavailable (the seats
-    stay dirty); for a server that is known to be down without a try, since `watch` calls when it is back.
+    May run twice at once: a seat is in the hands of one worker at a time. With more to do than one batch `wants_help` is called,
+    once, for a second worker: each waits for the server and for the database in turns. Raises NotFound, XrayUnavailable (the
+    seats stay dirty); for a server that is known to be down without a try, since `watch` calls when it is back.
     """
     server, result, began = find(server_id), Converged(), time.monotonic()
     if server.is_up is False:
@@ -132,6 +133,9 @@ def converge(server_id: int) -> Converged:
         claims = _claim(server_id)
         if not claims:
             return result
+        if wants_help and len(claims) == BATCH:
+            wants_help()
+            wants_help = None
         outcomes = _send(server, claims)
         _record(claims, outcomes)
         result.confirmed += sum(outcome is None for outcome in outcomes)

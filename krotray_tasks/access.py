@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from krotray_core import (
     alarms,
@@ -30,13 +31,15 @@ def converge_all(server_ids: Iterable[int]) -> None:
 
 
 @celery.task(first_pause_seconds=0.2, max_retries=5)
-def converge(server_id: int) -> None:
+def converge(server_id: int, helping: int = 0) -> None:
     """Makes what is in one Xray equal to our seats. A longer outage is for `watch` and `repair` to end.
+
+    Where there is very much to do it asks one more to help, which is told so by `helping` and asks nobody.
 
     A server that does not answer is looked at once more: if it is down, who never got in is served elsewhere at once.
     """
     try:
-        done = provisioning.converge(server_id)
+        done = provisioning.converge(server_id, None if helping else partial(converge.enqueue, server_id, 1))
     except XrayUnavailable:
         server = provisioning.find(server_id)
         if server.is_up is False:

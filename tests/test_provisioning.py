@@ -14,6 +14,7 @@ from krotray_core.errors import XrayError, XrayInboundMissing, XrayUnavailable
 from krotray_core.models import Seat, Server, User
 from krotray_core.xray.client import XrayClient
 from krotray_core.xray.operations import Operation, Outcome
+from krotray_tasks import access
 from tests.conftest import at_once, new_user
 from tests.seats_kit import dirty, free_leases, give, held, here, seat_of
 
@@ -54,6 +55,25 @@ def test_many_workers_at_once_do_each_seat_once(alone: Server, monkeypatch: pyte
     assert dirty() == 0
     assert len(here(alone)) == 60
     assert len(sent) == 60
+
+
+@pytest.mark.parametrize(("people", "helpers"), [(7, 1), (20, 1), (6, 0)])
+def test_with_more_than_a_batch_to_do_one_more_is_asked_to_help(
+    alone: Server, monkeypatch: pytest.MonkeyPatch, people: int, helpers: int
+) -> None:
+    monkeypatch.setattr(provisioning, "BATCH", 7)
+    asked: list[tuple[int, ...]] = []
+    monkeypatch.setattr(access.converge, "enqueue", lambda *arguments: bool(asked.append(arguments)))
+    monkeypatch.setattr(access.send_due, "enqueue", lambda: True)
+    for _ in range(people):
+        give(new_user())
+    access.converge(alone.id)
+    assert asked == [(alone.id, 1)] * helpers
+    for _ in range(people):
+        give(new_user())
+    access.converge(alone.id, 1)
+    assert len(asked) == helpers, "who helps asks nobody"
+    assert dirty() == 0
 
 
 def test_a_change_that_comes_in_between_is_done_as_well(
