@@ -31,7 +31,7 @@ from sandbox.person import Person
 from sandbox.process import Process, wait_until
 
 # A second: together about one of two cores, load and sandbox included.
-RATES = {"me": 50.0, "sub": 35.0, "buy": 4.0, "end": 3.0}
+RATES = {"me": 75.0, "sub": 50.0, "buy": 6.0, "end": 4.5}
 SAMPLES = 10
 # The first samples are of caches that fill; what comes then is compared with the end.
 WARM = 3
