@@ -118,10 +118,10 @@ def _note(server_id: int, answer: Answer) -> _Note:
     """Stores what a server said. Moments come from the database's clock alone."""
     with transaction() as session:
         session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
-        server = session.get(Server, server_id)
-        if server is None:
+        server, present = session.get(Server, server_id), _at_present().within(session, server=server_id)
+        if server is None or not present:  # it was removed meanwhile
             return _Note.AS_BEFORE
-        ((now, confirmed),) = _at_present().within(session, server=server_id)
+        ((now, confirmed),) = present
         if not isinstance(answer, Up):
             return _is_down(server, answer, now)
         restarted, back = _has_restarted(server, answer, now), not server.is_up
