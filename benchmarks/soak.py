@@ -69,16 +69,20 @@ class Crowd:
         self._drawn = random.Random(7)  # noqa: S311 - plays, keeps no secrets
         self._pool = ThreadPoolExecutor(24)
         self._local = threading.local()
+        self._drivers: list[threading.Thread] = []
 
     def go(self) -> None:
         """Begins."""
         works = {"me": self._me, "sub": self._sub, "buy": self._buy, "end": self._end}
-        for kind, work in works.items():
-            threading.Thread(target=self._forever, args=(kind, work), daemon=True).start()
+        self._drivers = [threading.Thread(target=self._forever, args=one, daemon=True) for one in works.items()]
+        for driver in self._drivers:
+            driver.start()
 
     def stop(self) -> None:
         """Ends, when what was begun has ended."""
         self.over.set()
+        for driver in self._drivers:
+            driver.join()
         self._pool.shutdown()
 
     def _forever(self, kind: str, work: Callable[[], object]) -> None:
