@@ -6,7 +6,9 @@ import re
 import unicodedata
 from html import escape, unescape
 
-LONGEST_TEXT = 4096  # UTF-16 units, without tags
+from krotray_core import telegram_html
+
+LONGEST_TEXT = telegram_html.LONGEST_TEXT  # without tags
 LONGEST_CAPTION = 1024
 LONGEST_NAME = 64
 

@@ -135,10 +135,7 @@ def note_hint(external_id: str, event: str, ours: UUID | None = None) -> Hint:
     `external_id` is YooKassa's id; `ours`, if the notification names it, finds a payment whose external id is not stored yet.
     Copies of what we know already (a success that has counted, a cancellation) wake nobody.
     """
-    told = (
-        () if not event.startswith("payment.") else COUNTED if event != "payment.canceled" else (*COUNTED, "canceled")
-    )
-    row = _hinted(told).first(theirs=external_id, ours=ours, now=clock.now())
+    row = _hinted(_known_by(event)).first(theirs=external_id, ours=ours, now=clock.now())
     if row is None:
         with reading() as session:
             known = select(exists().where(_named()))
@@ -146,6 +143,13 @@ def note_hint(external_id: str, event: str, ours: UUID | None = None) -> Hint:
     payment_id, stored = row
     # Without its external id it can only be found by the one in the notification.
     return Hint(known=True, look=payment_id) if stored else Hint(known=False)
+
+
+def _known_by(event: str) -> tuple[str, ...]:
+    """The states of a payment in which this notification is no news; what is said of a refund is news in any."""
+    if not event.startswith("payment."):
+        return ()
+    return (*COUNTED, "canceled") if event == "payment.canceled" else COUNTED
 
 
 def _named() -> ColumnElement[bool]:
@@ -162,7 +166,7 @@ def _hinted(told: tuple[str, ...]) -> Prepared:
     # Before all that merely wait for their turn.
     values = {"hinted_at": bindparam("now", type_=Payment.hinted_at.type), "next_check_at": Payment.created_at}
     hinted = update(Payment).where(_named(), is_news).values(values).returning(Payment.id, Payment.external_id)
-    return Prepared(" or ".join(("hint unless", *told)), hinted)
+    return Prepared(f"hint unless {' or '.join(told) or 'nothing'}", hinted)
 
 
 def claim_open() -> list[UUID]:

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -205,6 +206,22 @@ def revive(node: XrayNode) -> None:
         return False
 
     wait_until(answers, seconds=5, what=f"{node.name} to answer again")
+
+
+@contextmanager
+def other_settings(**changed: str) -> Iterator[None]:
+    """With these in the environment, read anew, and an engine that goes by them."""
+    direct = db.engine()
+    with pytest.MonkeyPatch.context() as patches:
+        for name, value in changed.items():
+            patches.setenv(name, value)
+        settings.get.cache_clear()
+        db.engine.cache_clear()
+        yield
+        db.engine().dispose()
+    settings.get.cache_clear()
+    db.engine.cache_clear()
+    direct.dispose()
 
 
 def new_user() -> User:

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
 
-from krotray_core import db, ledger_audit, settings
+from krotray_core import db, ledger_audit
 from sandbox.world import World
+from tests.conftest import other_settings
 
 NAMES = "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"
 ASKED = text("SELECT " + ", ".join(f"current_setting('{name}')" for name in NAMES))
@@ -19,17 +20,9 @@ ASKED = text("SELECT " + ", ".join(f"current_setting('{name}')" for name in NAME
 def pooled(fresh: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """The engine as it is behind a pooler."""
     assert fresh
-    direct = db.engine()
-    monkeypatch.setenv("DATABASE_POOLER", "transaction")
     monkeypatch.setitem(db.SESSION, "statement_timeout", "300")
-    settings.get.cache_clear()
-    db.engine.cache_clear()
-    yield db.engine()
-    db.engine().dispose()
-    monkeypatch.undo()
-    settings.get.cache_clear()
-    db.engine.cache_clear()
-    direct.dispose()
+    with other_settings(DATABASE_POOLER="transaction"):
+        yield db.engine()
 
 
 def test_each_transaction_has_its_deadlines_and_leaves_none_behind(pooled: Engine) -> None:

@@ -19,13 +19,12 @@ from krotray_core import (
     leases,
     ledger_audit,
     placement,
-    settings,
     subscriptions,
 )
 from krotray_core.models import Payment, User
 from krotray_core.prepared import Prepared, literals
 from sandbox.world import World
-from tests.conftest import at_checkout, buy, converge_all, new_user
+from tests.conftest import at_checkout, buy, converge_all, new_user, other_settings
 
 PEOPLE = Prepared("test: people", insert(User), ("telegram_id", "first_name"))
 BY_ID = Prepared("test: by id", select(User.telegram_id).where(User.id == bindparam("whose", type_=User.id.type)))
@@ -33,20 +32,11 @@ SECRET = "a first name that no log may hold"
 
 
 @pytest.fixture(params=["", "transaction"], ids=["direct", "pooled"])
-def pooler(request: pytest.FixtureRequest, fresh: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def pooler(request: pytest.FixtureRequest, fresh: World) -> Iterator[None]:
     """Without and with a pooler before the database, as far as we can tell."""
     assert fresh
-    direct = db.engine()
-    if request.param:
-        monkeypatch.setenv("DATABASE_POOLER", request.param)
-    settings.get.cache_clear()
-    db.engine.cache_clear()
-    yield
-    db.engine().dispose()
-    monkeypatch.undo()
-    settings.get.cache_clear()
-    db.engine.cache_clear()
-    direct.dispose()
+    with other_settings(**({"DATABASE_POOLER": request.param} if request.param else {})):
+        yield
 
 
 @pytest.mark.usefixtures("pooler", "fleet")
