@@ -98,7 +98,7 @@ def _application(login: str, prefix: str) -> Any:
 
     options.basic_auth = [login]  # Flower's own check too, which also turns on its protection against forged requests
     options.auth, options.debug, options.unix_socket, options.persistent = "", False, "", False
-    options.max_tasks, options.url_prefix = 10_000, prefix
+    options.max_tasks, options.url_prefix = 4_000, prefix  # with four events of each: some 40 MB
     if prefix:
         for name in ("login_url", "static_url_prefix"):
             urls.settings[name] = f"/{prefix}{urls.settings[name]}"
