@@ -76,7 +76,7 @@ soak: $(READY)  ## an hour's worth of mixed work at half the limit: memory, conn
 
 .PHONY: screenshots
 screenshots: $(READY)  ## take the README's pictures anew, on a walk through the demo
-	@rm -rf .state/walk && WALK_SCREENSHOTS=$(CURDIR)/.state/walk $(BIN)/python -m pytest -q tests/test_walk.py
+	@rm -rf .state/walk && WALK_SCREENSHOTS=$(CURDIR)/.state/walk $(BIN)/python -m pytest -q tests/browser/test_walk.py
 	@mkdir -p docs/screenshots && for name in hello shop active key tried; do \
 		cp .state/walk/ru-light-390x844/*-$$name.png docs/screenshots/$$name.png || exit 1; \
 		cp .state/walk/en-dark-390x844/*-$$name.png docs/screenshots/$$name-dark.png || exit 1; \

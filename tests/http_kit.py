@@ -1,17 +1,40 @@
-"""Calls of the Mini App and of YooKassa, and errors in their form."""
+"""The application answering in this process, calls of the Mini App and of YooKassa, and errors in their form."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
+from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import TestResponse
 
 from krotray_core import users
 from krotray_core.models import User
 from sandbox.person import Person
+from sandbox.world import World
 
 HEADER = "X-Telegram-Init-Data"
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(app: Flask, world: World) -> Iterator[str]:
+    """The application at the address that its own links have, in this process; that address."""
+    server = make_server("127.0.0.1", world.web_port, app, threaded=True, request_handler=_Quiet)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield world.web_url
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def get(client: FlaskClient, path: str, person: Person) -> dict[str, Any]:

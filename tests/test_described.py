@@ -6,12 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import schemathesis
-from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import Unsatisfiable
-from playwright.sync_api import Browser, expect
 from schemathesis import Case, GenerationMode
 from schemathesis.config import SchemathesisConfig
 from schemathesis.schemas import BaseSchema
@@ -19,10 +17,8 @@ from schemathesis.schemas import BaseSchema
 from krotray_core import billing, cabinet, ledger_audit, settings, users
 from sandbox.person import Person
 from sandbox.world import World
-from tests.app_kit import chromium
 from tests.conftest import add_server, at_checkout, buy, converge_all, empty_tables
 from tests.http_kit import HEADER
-from tests.sub_kit import DESKTOP, SMALL, screen, serving
 
 # A call that the description allows may still be refused for what only the service knows: a tariff that is not sold, an
 # event of YooKassa's without an id, a payment of somebody else's.
@@ -87,27 +83,6 @@ def test_every_call_keeps_its_word(described: BaseSchema, buyer: Person, mode: G
             assert not operation.definition.raw.get("requestBody")
     assert "POST /api/payments/create" in tried
     assert mode is GenerationMode.NEGATIVE or len(tried) == described.statistic.operations.total
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    """A Chromium."""
-    with chromium() as made:
-        yield made
-
-
-def test_the_page_shows_every_call(browser: Browser, app: Flask, world: World) -> None:
-    calls = app.test_client().get("/api/openapi.json").get_json()["paths"]
-    with serving(app, world) as site:
-        for size, scheme in ((SMALL, "dark"), (DESKTOP, "light")):
-            with screen(browser, device="linux", size=size, scheme=scheme, locale="en-US") as page:
-                page.goto(f"{site}/api/docs")
-                expect(page.locator("section h2")).to_have_count(sum(len(methods) for methods in calls.values()))
-                assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-                lost = "[...document.querySelectorAll('a[href^=\"#\"]')].filter(a => !document.querySelector(a.hash)).length"
-                assert page.evaluate(lost) == 0, "links that lead nowhere"
-                found = Axe().run(page)
-                assert found.violations_count == 0, found.generate_report()
 
 
 def _use_what_is_there(case: Case, buyer: Person) -> None:

@@ -27,7 +27,7 @@ from sandbox.process import Process, wait_until
 from sandbox.world import ROOT, World
 from tests.cli.kit import Admin
 from tests.conftest import run_flask
-from tests.sub_kit import serving
+from tests.http_kit import serving
 from tests.test_tasks import worker
 
 

@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
-from flask import Flask
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Route, expect
 
 from krotray_core import billing, plans, subscriptions
 from sandbox.process import wait_until
-from sandbox.world import ROOT, World
-from tests.app_kit import BACK, Visit, chromium, comes_back, phone, serving, state
+from tests.browser.app_kit import BACK, Visit, comes_back, state
 from tests.conftest import at_checkout, converge_all
 
-pytestmark = [pytest.mark.usefixtures("web", "fleet"), pytest.mark.timeout(120)]
-
-SCRIPT = (ROOT / "tests/telegram_script.js").read_text()
-
-
-@pytest.fixture(scope="module")
-def web(app: Flask, world: World) -> Iterator[None]:
-    """The service, answering."""
-    with serving(app, world):
-        yield
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture
-def visit(browser: Browser, fresh: World) -> Iterator[Visit]:
-    """Somebody with a phone."""
-    with phone(browser) as page:
-        yield Visit(page, fresh)
-
-
-@pytest.fixture
-def in_telegram(browser: Browser, fresh: World) -> Iterator[Visit]:
-    """Somebody in Telegram."""
-    with phone(browser, script=SCRIPT) as page:
-        yield Visit(page, fresh)
+pytestmark = [pytest.mark.usefixtures("site", "fleet"), pytest.mark.timeout(120)]
 
 
 def cancel(visit: Visit, payment_id: str, reason: str) -> None:

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, expect
 
 from krotray_core import apps
-from sandbox.world import World
-from tests.app_kit import chromium
-from tests.sub_kit import DESKTOP, SMALL, looks_right, screen, serving
+from tests.browser.screen_kit import DESKTOP, SMALL, looks_right, screen
 
 TOKEN = "a" * 43
-
-
-@pytest.fixture(scope="module")
-def site(app: Flask, world: World) -> Iterator[str]:
-    """The running application."""
-    with serving(app, world) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
-    with chromium() as made:
-        yield made
 
 
 def pressed(page: Page) -> list[str]:

@@ -15,7 +15,7 @@ from krotray_core import reasons
 from sandbox.person import Person
 from sandbox.service import Service
 from sandbox.world import World
-from tests.app_kit import chromium, fits, open_app, phone, reached_checkout, state
+from tests.browser.app_kit import fits, open_app, phone, reached_checkout, state
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -35,13 +35,6 @@ def service(own_world: World) -> Iterator[Service]:
     made.add_servers(own_world)
     yield made
     made.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(params=["light", "dark"])

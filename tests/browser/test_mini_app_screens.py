@@ -8,28 +8,20 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from flask import Flask
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from krotray_core import billing, invites, plans, subscriptions
 from sandbox.world import World
-from tests.app_kit import Visit, chromium, comes_back, fits, phone, serving, state, usable
+from tests.browser.app_kit import Visit, chromium, comes_back, fits, phone, state, usable
 from tests.conftest import at_checkout, converge_all
 
-pytestmark = [pytest.mark.usefixtures("web", "fleet"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.usefixtures("site", "fleet"), pytest.mark.timeout(120)]
 
 SIZES = ({"width": 360, "height": 640}, {"width": 390, "height": 844})
 # And what the button offers while it is spoken.
 LANGUAGES = {"ru": "English", "en": "Русский"}
 # Where pictures of all screens are put, if anywhere.
 SHOTS = os.environ.get("SHOTS")
-
-
-@pytest.fixture(scope="module")
-def web(app: Flask, world: World) -> Iterator[None]:
-    """The service, answering."""
-    with serving(app, world):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,7 @@ from playwright.sync_api import Browser, expect
 from sandbox.person import Person
 from sandbox.service import Service
 from sandbox.world import World
-from tests.app_kit import chromium
-from tests.walk_kit import SECONDS, WORDS, Walker, watch
+from tests.browser.walk_kit import SECONDS, WORDS, Walker, watch
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -38,13 +37,6 @@ def service(own_world: World) -> Iterator[Service]:
     made.add_servers(own_world)
     yield made
     made.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture

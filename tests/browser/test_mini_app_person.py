@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from flask import Flask
 from playwright.sync_api import Browser, Page, Route, expect
 
 from krotray_core import billing, clock, invites, speech, subscriptions, users
 from sandbox.process import wait_until
 from sandbox.world import ROOT, World
-from tests.app_kit import Visit, chromium, fits, open_app, phone, serving, state, usable
+from tests.browser.app_kit import Visit, fits, open_app, phone, state, usable
 from tests.conftest import at_checkout, converge_all
 
-pytestmark = [pytest.mark.usefixtures("web", "fleet"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.usefixtures("site", "fleet"), pytest.mark.timeout(120)]
 
-SCRIPT = (ROOT / "tests/telegram_script.js").read_text()
 TEXTS = ROOT / "krotray_api/miniapp/static/texts.js"
-
-
-@pytest.fixture(scope="module")
-def web(app: Flask, world: World) -> Iterator[None]:
-    """The service, answering."""
-    with serving(app, world):
-        yield
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture
-def visit(browser: Browser, fresh: World) -> Iterator[Visit]:
-    """Somebody with a phone."""
-    with phone(browser) as page:
-        yield Visit(page, fresh)
 
 
 def test_russian_is_for_the_same_languages_as_in_the_bot() -> None:
@@ -118,11 +94,10 @@ class TestMayTheBotWrite:
     """Asked once, after a purchase, where it makes sense."""
 
     @pytest.fixture
-    def buyer(self, browser: Browser, fresh: World) -> Iterator[Visit]:
+    def buyer(self, in_telegram: Visit) -> Visit:
         """Somebody in Telegram who has come into the app without ever talking to the bot."""
         invites.remember_bot(1, "krotray_bot")
-        with phone(browser, script=SCRIPT) as page:
-            yield Visit(page, fresh)
+        return in_telegram
 
     def asked(self, page: Page, what: str = "requestWriteAccess") -> list[str]:
         """How often Telegram was asked for this."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import BrowserContext, ConsoleMessage, FrameLocator, Locator, Page, expect
 
-from tests.app_kit import SERIOUS
+from tests.browser.app_kit import SERIOUS
 
 # What sticks out of the screen, and buttons whose words are cut off; not the sandbox's panel that waits beside the screen.
 CUT = """() => [...document.querySelectorAll("body *")].filter((one) => {

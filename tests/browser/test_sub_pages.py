@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 
 from krotray_core import apps, invites, servers, subscriptions
 from krotray_core.models import Server, User
-from sandbox.world import World
-from tests.app_kit import chromium
+from tests.browser.screen_kit import DESKTOP, PHONE, SMALL, looks_right, screen
 from tests.conftest import converge_all
-from tests.sub_kit import DESKTOP, PHONE, SMALL, granted, looks_right, screen, serving, sub_path
+from tests.sub_kit import granted, sub_path
 
 BOT = "https://t.me/krotray_bot"
-
-
-@pytest.fixture(scope="module")
-def site(app: Flask, world: World) -> Iterator[str]:
-    """The running application."""
-    with serving(app, world) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture

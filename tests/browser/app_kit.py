@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Thread
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
 from axe_playwright_python.base import AXE_SCRIPT
-from flask import Flask
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from krotray_core import billing, subscriptions
 from sandbox.person import Person
-from sandbox.world import World
-from tests.chromium import executable
+from sandbox.process import wait_until
+from sandbox.world import ROOT, World
+from tests.browser.chromium import executable
 from tests.conftest import at_checkout, converge_all
 
 expect.set_options(timeout=10_000)
 
+# What Telegram puts around the page, for which a test looks at window.asked.
+TELEGRAM_SCRIPT = (ROOT / "tests/browser/telegram_script.js").read_text()
 PHONE = {"width": 390, "height": 844}
-REFUSABLE = ("/api/payments/create",)
 SERIOUS = """axe.run({resultTypes: ["violations"]}).then(({violations}) => violations
     .filter(({impact}) => impact === "serious" || impact === "critical")
     .map(({id, nodes}) => [id, nodes.map(({html}) => html)]))"""
@@ -48,29 +47,12 @@ def chromium() -> Iterator[Browser]:
         made.close()
 
 
-class _Quiet(WSGIRequestHandler):
-    def log(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def serving(app: Flask, world: World) -> Iterator[None]:
-    """The application where the world expects it, in this process."""
-    server = make_server("127.0.0.1", world.web_port, app, threaded=True, request_handler=_Quiet)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 @contextmanager
 def phone(
     browser: Browser,
     *,
     scheme: str = "light",
-    refusable: tuple[str, ...] = REFUSABLE,
+    refusable: tuple[str, ...] = ("/api/payments/create",),
     script: str | None = None,
     **options: Any,
 ) -> Iterator[Page]:
@@ -113,6 +95,16 @@ def open_app(page: Page, world: World, person: Person, platform: str = "android"
 def state(page: Page, name: str) -> None:
     """Waits until the screen shows this state."""
     expect(page.locator(f'[data-testid="state"][data-state="{name}"]')).to_be_visible(timeout=20_000)
+
+
+def asked(page: Page) -> list[str]:
+    """What the page has asked of Telegram."""
+    return page.evaluate("window.asked")
+
+
+def wait(page: Page, condition: str) -> None:
+    """Until this is true in the page, whose own policy lets Playwright's way of waiting look only once."""
+    wait_until(lambda: bool(page.evaluate(condition)), seconds=10, what=condition, pause=0.03)
 
 
 def fits(page: Page) -> None:
