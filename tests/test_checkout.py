@@ -12,8 +12,8 @@ from krotray_core.errors import GatewayUnavailable, TooManyOpenPayments
 from krotray_core.models import User
 from sandbox.world import World
 from tests.conftest import at_checkout, at_once, buy, new_user
+from tests.refund_kit import arm
 from tests.test_billing import payments_at
-from tests.test_refunds import arm
 
 KINDS = [(plan, method) for plan in ("1m", "3m") for method in ("card", "sbp")]
 

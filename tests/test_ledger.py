@@ -14,7 +14,7 @@ from krotray_core.db import transaction
 from krotray_core.models import Entry, Server, User
 from sandbox.world import World
 from tests.conftest import add_server, at_once, new_user
-from tests.test_refunds import paid
+from tests.refund_kit import paid
 
 DAY = timedelta(days=1)
 

@@ -17,8 +17,8 @@ from krotray_core.models import Lease, Notice, Payment, User
 from krotray_core.reconciliation import Report
 from sandbox.world import World
 from tests.conftest import at_checkout, at_once, believe_dead, buy, new_user
+from tests.refund_kit import arm, in_the_cabinet, paid
 from tests.test_billing import about, days_of
-from tests.test_refunds import arm, in_the_cabinet, paid
 
 pytestmark = pytest.mark.usefixtures("fleet")
 

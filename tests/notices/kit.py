@@ -1,4 +1,4 @@
-"""The sandbox Telegram as a test sees it, and notices as rows."""
+"""The sandbox Telegram as a test sees it, people whose days end when a test wants, and notices as rows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import requests
 from sqlalchemy import select, text, update
 
-from krotray_core import clock, notices, speech, subscriptions, users
+from krotray_core import clock, ledger, notices, speech, subscriptions, users
 from krotray_core.db import transaction
-from krotray_core.models import Notice, User
+from krotray_core.models import Notice, Subscription, User
 from sandbox.world import World
 from tests.bot_kit import Person
 
@@ -71,6 +71,20 @@ def give(user: User, days: int) -> None:
     """Days as a payment gives them: without the word that a present comes with."""
     with transaction() as session:
         subscriptions.extend(session, user.id, days=days, months=None, now=clock.now())
+
+
+def ends_in(user: User, left: timedelta) -> None:
+    """An admin sets the end."""
+    subscriptions.set_expiry(user.telegram_id, clock.now() + left)
+
+
+def move(user: User, *, by: timedelta) -> None:
+    """The end moves as it does for a wait, with its line in the ledger."""
+    now = clock.now()
+    with transaction() as session:
+        row = session.scalars(select(Subscription).where(Subscription.user_id == user.id).with_for_update()).one()
+        ended_at, row.expires_at = row.expires_at, row.expires_at + by
+        ledger.subscription(session, row, "waited", now, ended_at=ended_at)
 
 
 def night(now: datetime) -> tuple[int, int]:
