@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks import fleet, memory, purchases, report, sweep, table, web
 from benchmarks.stage import DATABASE, Stage
+from krotray_core import clock
 
 # In this order: memory before anything has grown, what works in databases of its own at the end.
 PARTS: dict[str, Callable[[Stage], Iterator[table.Row]]] = {
@@ -62,8 +63,9 @@ def main(parts: list[str]) -> int:
     print("\n" + table.plain(rows))
     if broken:
         print(f"\nNOT measured to the end: {', '.join(broken)}", file=sys.stderr)
-    if not parts:
-        report.write(rows, on, time.monotonic() - began)
+    if not parts and not broken:
+        told = f"{clock.now():%Y-%m-%d}, in {(time.monotonic() - began) / 60:.0f} minutes: {on}."
+        report.write("bench", f"{told}\n\n{table.markdown(rows)}")
     return 1 if broken else 0
 
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks.curves`: the same figures with 1,000, 100,000 and 1,000,000 subscribers and on 1, 10 and 30 servers.
 
-Nothing may grow faster than the work. Each verb is called in this process, one at a time; the servers are simulated Xrays. Prints
-a table and draws docs/growth.svg from it. Some minutes, and two gigabytes in a temporary folder.
+Nothing may grow faster than the work. Each verb is called in this process, one at a time; the servers are simulated Xrays. Writes
+a table into docs/performance.md and draws docs/growth.svg from it. Some minutes, and two gigabytes in a temporary folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import requests
 from matplotlib import pyplot
 from sqlalchemy import text
 
-from benchmarks import table
+from benchmarks import report, table
 from benchmarks.fleet import free_ports
 from benchmarks.stage import DATABASE, Stage, add, fill
 from krotray_core import billing, cabinet, checkout, db, health, provisioning, subscriptions, users
@@ -46,7 +46,7 @@ _buyers = count(9 * 10**10)
 
 
 def main() -> None:
-    """Measures, prints and draws."""
+    """Measures, writes and draws."""
     found: dict[tuple[int, int], list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="krotray-curves-") as folder:
         stage = Stage(Path(folder), people=0)
@@ -67,7 +67,7 @@ def main() -> None:
                 node.crash()
             pool.shutdown()
             stage.close()
-    print(_table(found))
+    report.write("curves", _table(found))
     _draw(found)
 
 

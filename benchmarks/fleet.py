@@ -146,7 +146,7 @@ def _restart(stage: Stage) -> Iterator[table.Row]:
     time.sleep(2 * WATCH_SECONDS + 1)  # the five restarts are seen
     wait_until(lambda: not _dirty(), seconds=LONGEST, what="all servers to be up to date", pause=0.1)
     ours, limit = table.in_turns(back, added)
-    yield table.at_least("10,000 users of one restarted Xray back", ours, limit, 0.60)
+    yield table.at_least("10,000 users of one restarted Xray back, once it is detected", ours, limit, 0.60)
     yield table.Row(
         "its restart detected (WATCH_SECONDS=2)",
         *(f"{max(detection):.1f} s at most", f"{WATCH_SECONDS + 1} s", max(detection) / (WATCH_SECONDS + 1)),

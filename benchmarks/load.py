@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import itertools
 import os
@@ -40,6 +41,7 @@ class Shot:
     bad: int
 
 
+@functools.cache
 def generator() -> str | None:
     """The path of wrk, installed first if we may; None where it cannot be had."""
     found = shutil.which("wrk")

@@ -1,26 +1,24 @@
-"""Puts the table and the machine into docs/performance.md, between its markers; the rest of the page is kept by hand."""
+"""Puts tables and the machine into docs/performance.md, each between its markers; the rest of the page is kept by hand."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import text as sql
 
-from benchmarks import load, table
-from krotray_core import clock, db
+from benchmarks import load
+from krotray_core import db
 from sandbox.world import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- measured: written by `make bench` -->", "<!-- measured: end -->"
 
 
 def machine() -> str:
     """What it was measured on, in one line."""
     with db.transaction() as session:
-        postgres = str(session.scalar(text("SHOW server_version"))).split()[0]
+        postgres = str(session.scalar(sql("SHOW server_version"))).split()[0]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0))
     tool = "wrk" if load.generator() else "Python threads (no wrk)"
@@ -36,9 +34,11 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def write(rows: Sequence[table.Row], on: str, seconds: float) -> None:
-    """Replaces what stands between the markers."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    told = f"{clock.now():%Y-%m-%d}, in {seconds / 60:.0f} minutes: {on}."
-    PAGE.write_text(f"{before}{BEGIN}\n\n{told}\n\n{table.markdown(rows)}\n\n{END}{after}")
+def write(target: str, text: str) -> None:
+    """Replaces what `make <target>` has written between its markers before."""
+    begin, end = f"<!-- written by `make {target}` -->", f"<!-- `make {target}`: end -->"
+    before, found, rest = PAGE.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise RuntimeError(f"{PAGE.name} has no place for what `make {target}` measures: {begin} ... {end}")
+    PAGE.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")

@@ -36,12 +36,12 @@ def rows(stage: Stage) -> Iterator[table.Row]:
         forget(stage)
         for path in ("/api/me", "/api/key"):
             ours, limit = against(url, [Request(path, headers=one) for one in login], bare, row, CONNECTIONS)
-            yield line(path, ours, limit, 0.60)
+            yield line(f"`{path}`", ours, limit, 0.60)
         program = {"User-Agent": "v2rayNG/1.9.5"}
         tokens = [Request(f"/sub/token-{1 + number * 43 % PEOPLE}", headers=program) for number in range(ASKERS)]
         for crowd in CROWDS:
             ours, limit = against(url, tokens, bare, row, crowd)
-            yield line(f"/sub/<token>, {crowd} connections", ours, limit, 0.60)
+            yield line(f"`/sub/<token>`, {crowd} connections", ours, limit, 0.60)
         (hello,) = table.in_turns(
             lambda: load.shot(bare, [Request("/hello")], connections=CONNECTIONS, seconds=SECONDS).rate, rounds=1
         )
@@ -68,6 +68,8 @@ def line(what: str, ours: list[load.Shot], limit: list[load.Shot], share: float)
     rates = [sorted(shot.rate for shot in shots)[len(shots) // 2] for shots in (ours, limit)]
     made = table.at_least(what, *rates, share)
     p99 = [sorted(shot.p99 for shot in shots)[len(shots) // 2] * 1000 for shots in (ours, limit)]
+    if sum(shot.bad for shot in limit):
+        raise RuntimeError(f"{what}: the bare view did not answer all that it was asked")
     bad = sum(shot.bad for shot in ours)
     lost = f", {bad} lost" if bad else ""
     return table.Row(

@@ -17,6 +17,9 @@ from sqlalchemy.orm import Session
 
 from krotray_core import db, settings
 
+# What PostgreSQL says of a plan whose result a migration has changed, and when it knows another set of statements than we do.
+_UNFIT = ("0A000", "26000", "42P05")
+LONGEST_NAME = 63  # bytes; PostgreSQL cuts the rest off
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call] # SQLAlchemy's own
 
 Row = tuple[Any, ...]
@@ -37,7 +40,8 @@ class Prepared:
     """A statement whose parameters have names; an INSERT without values takes those of its `columns`.
 
     What it compares with a partial index's condition has to be literal, for PostgreSQL does not look at parameters for that; so
-    have lists for IN (`literals`), whose length is part of the statement.
+    have lists for IN (`literals`), whose length is part of the statement. A connection that no longer has what we think it has is
+    closed: one request fails, the next has a new one.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class Prepared:
     ) -> None:
         compiled = statement.compile(dialect=_DIALECT, column_keys=columns)
         self._name, self._statement = f"krotray: {name}", statement
+        if len(self._name.encode()) > LONGEST_NAME:
+            raise ValueError(f"{name}: too long for a name")
         self._parameters = tuple(compiled.positiontup or ())
         bound = {one: compiled.binds[one] for one in self._parameters}
         self._fixed = {one: parameter.value for one, parameter in bound.items() if not parameter.required}
@@ -88,6 +94,7 @@ class Prepared:
                 return cursor.fetchall() if cursor.description else []
         except Error as error:
             lost = dialect.is_disconnect(error, theirs.dbapi_connection, None)  # type: ignore[arg-type] # psycopg2 it is
+            lost = lost or error.pgcode in _UNFIT
             if lost:
                 connection.invalidate(error)
             raise DBAPIError.instance(
@@ -96,3 +103,6 @@ class Prepared:
                 connection_invalidated=lost,
                 dialect=dialect,
             ) from error
+        except BaseException as error:  # a time limit of Celery's, say, between the two: who knows what this connection has
+            connection.invalidate(error)
+            raise

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import bindparam, insert, select, text
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from celery.exceptions import SoftTimeLimitExceeded
+from sqlalchemy import bindparam, column, insert, select, table, text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.orm import Session
 
 from krotray_core import (
     billing,
@@ -28,6 +30,7 @@ from tests.conftest import at_checkout, buy, converge_all, new_user, other_setti
 
 PEOPLE = Prepared("test: people", insert(User), ("telegram_id", "first_name"))
 BY_ID = Prepared("test: by id", select(User.telegram_id).where(User.id == bindparam("whose", type_=User.id.type)))
+SHIFTING = Prepared("test: shifting", select(column("x")).select_from(table("shifting")))
 SECRET = "a first name that no log may hold"
 
 
@@ -110,6 +113,52 @@ def test_a_connection_that_dies_takes_its_plans_along() -> None:
     assert BY_ID.rows(whose=number) == [(1,)], "the next one is planned anew"
 
 
+def _changed(session: Session) -> None:
+    """A migration changes the type of what it gives back."""
+    session.execute(text("ALTER TABLE shifting ALTER x TYPE text"))
+
+
+def _forgotten(session: Session) -> None:
+    """Somebody has told the connection to forget."""
+    session.execute(text("DEALLOCATE ALL"))
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("what", [_changed, _forgotten])
+def test_a_connection_that_has_other_plans_than_we_think_fails_once(what: Callable[[Session], None]) -> None:
+    db.engine().dispose()
+    with db.transaction() as session:
+        session.execute(text("CREATE TABLE shifting AS SELECT 1 AS x"))
+    try:
+        assert SHIFTING.rows() == [(1,)]
+        with db.transaction() as session:
+            what(session)
+        with pytest.raises(DBAPIError) as caught:
+            SHIFTING.rows()
+        assert caught.value.connection_invalidated
+        assert [str(x) for (x,) in SHIFTING.rows()] == ["1"]
+    finally:
+        with db.transaction() as session:
+            session.execute(text("DROP TABLE shifting"))
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_time_limit_right_after_the_plan_was_made_spoils_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    db.engine().dispose()
+    real = db.engine().dialect.do_execute
+
+    def cut_short(cursor: object, statement: str, *rest: object) -> None:
+        real(cursor, statement, *rest)
+        if statement.startswith("PREPARE"):
+            raise SoftTimeLimitExceeded
+
+    with monkeypatch.context() as patch:
+        patch.setattr(db.engine().dialect, "do_execute", cut_short)
+        with pytest.raises(SoftTimeLimitExceeded):
+            BY_ID.rows(whose=0)
+    assert BY_ID.rows(whose=0) == []
+
+
 def _kill(pid: object) -> None:
     with db.engine().connect() as another:
         assert another.scalar(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
@@ -131,5 +180,7 @@ def test_what_would_be_planned_wrongly_is_refused_when_it_is_made() -> None:
     for word in ("it's", "a b", ""):
         with pytest.raises(ValueError, match="not a word"):
             literals([word])
+    with pytest.raises(ValueError, match="too long"):
+        Prepared("x" * 60, select(Payment.id))
     with pytest.raises(KeyError, match="whose"):
         BY_ID.rows()

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from krotray_api import auth
-from krotray_core import billing, cabinet, db, placement, provisioning, subscriptions
+from krotray_core import billing, cabinet, db, leases, placement, provisioning, subscriptions
 from krotray_core.models import Server, User
 from sandbox.person import Person
 from sandbox.world import World
@@ -141,3 +141,18 @@ def test_the_cabinet_is_planned_once_for_each_connection(user: User) -> None:
     with db.transaction() as session:
         session.execute(text("ALTER TABLE users DROP COLUMN colour"))
     assert prepared() == 0
+
+
+def test_what_is_sent_most_often_is_run_by_a_plan_that_is_kept(fresh: World, user: User) -> None:
+    """PostgreSQL plans the first five anew, and would go on with that if it thought the kept plan dearer."""
+    payment = buy(user)
+    db.engine().dispose()
+    for _ in range(7):
+        assert cabinet.of_user(user.id).payment_id == payment.id
+        assert billing.note_hint(payment.external_id or "", "payment.succeeded", payment.id).look == payment.id
+        assert leases.take("queries", "one", timedelta(minutes=1))
+    with db.transaction() as session:
+        kept = session.execute(text("SELECT name, generic_plans FROM pg_prepared_statements")).all()
+    assert fresh
+    assert {name: plans > 0 for name, plans in kept} == dict.fromkeys([name for name, _ in kept], True)
+    assert len(kept) == 3
