@@ -16,6 +16,7 @@ from krotray_core.errors import GatewayError, GatewayUnavailable, NotFound, Unkn
 from krotray_core.models import Payment, Server, Subscription, User
 from sandbox.world import World
 from tests.conftest import at_checkout, at_once, believe_dead, buy, new_user
+from tests.refund_kit import in_the_cabinet
 
 DAY = timedelta(days=1)
 
@@ -125,15 +126,7 @@ def test_a_cancelled_payment_says_why_and_a_late_success_still_counts(fresh: Wor
 def test_paid_and_given_back_before_we_looked_gives_no_days(fresh: World, user: User) -> None:
     payment = buy(user)
     at_checkout(fresh, payment)
-    body = {"payment_id": payment.external_id, "amount": {"value": "100.00", "currency": "RUB"}}
-    s = settings.get()
-    requests.post(
-        f"{s.yookassa_api_url}/refunds",
-        json=body,
-        auth=(s.yookassa_shop_id, s.yookassa_secret_key.get_secret_value()),
-        headers={"Idempotence-Key": "1"},
-        timeout=5,
-    ).raise_for_status()
+    in_the_cabinet(payment, "100.00")
     assert billing.settle(payment.id).payment.status == "refunded"
     assert days_of(user) <= 0
 

@@ -18,7 +18,7 @@ import pytest
 import requests
 from sqlalchemy import func, select, text
 
-from krotray_core import billing, clock, ledger_audit, refunds, settings, subscriptions, yookassa
+from krotray_core import billing, clock, ledger_audit, refunds, subscriptions, yookassa
 from krotray_core.db import transaction
 from krotray_core.errors import Conflict
 from krotray_core.models import Entry, Notice, Payment, Refund, Seat, Server, Subscription, User
@@ -29,6 +29,7 @@ from sandbox.world import World
 from tests.conftest import at_checkout, buy
 from tests.crash_kit import Deathbed, Point, Victim, deaths
 from tests.notices.kit import give
+from tests.refund_kit import in_the_cabinet
 from tests.seats_kit import dirty, held
 
 HANDS = 4
@@ -309,7 +310,7 @@ def test_settling_a_renewal_and_settling_again_when_the_cabinet_has_refunded_it(
     def give_back(user: User) -> tuple[str]:
         payment = counted(silent, user)
         subscriptions.set_expiry(user.telegram_id, clock.now() + 29 * DAY)  # fewer than will be taken
-        in_the_cabinet(payment)
+        in_the_cabinet(payment, "100.00")
         billing.note_hint(payment.external_id or "", "refund.succeeded")
         return (str(payment.id),)
 
@@ -378,16 +379,3 @@ def asked_for(world: World) -> bool:
     assert world
     now = clock.now()
     return any(yookassa.payments_between(now - DAY, now + DAY))
-
-
-def in_the_cabinet(payment: Payment) -> None:
-    """All of its money is given back by hand, in YooKassa's own cabinet."""
-    body = {"payment_id": payment.external_id, "amount": {"value": "100.00", "currency": "RUB"}}
-    s = settings.get()
-    requests.post(
-        f"{s.yookassa_api_url}/refunds",
-        json=body,
-        auth=(s.yookassa_shop_id, s.yookassa_secret_key.get_secret_value()),
-        headers={"Idempotence-Key": f"cabinet {payment.id}"},
-        timeout=10,
-    ).raise_for_status()

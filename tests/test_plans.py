@@ -9,16 +9,15 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import example, given
 from hypothesis import strategies as st
-from telebot.types import CallbackQuery
 
 from krotray_bot import screens, words
-from krotray_bot.desk import Desk
-from krotray_bot.talk import Fate, Screen, Talk, Told
+from krotray_bot.talk import Screen
 from krotray_core import billing, money, plans, users
 from krotray_core.errors import Invalid, KrotRayError, NotFound, UnknownPlan
 from krotray_core.models import Payment, Plan
 from sandbox.person import Person
 from sandbox.world import World
+from tests.chat_kit import Buyer, does, labels
 from tests.conftest import at_checkout, at_once, buy, new_user
 from tests.http_kit import create, get, problem
 
@@ -233,47 +232,9 @@ class TestOverHttp:
         assert create(client, person).status_code == 201
 
 
-class Chat(Talk):
-    """A chat without a Telegram: what the bot shows and says in it."""
-
-    def __init__(self) -> None:
-        self.shown: list[Screen] = []
-
-    def show(self, chat_id: int, message_id: int, screen: Screen, *, later: bool = True) -> Told:
-        """Turns the message over."""
-        assert chat_id
-        assert later
-        self.shown.append(screen)
-        return Told(Fate.SAID, message_id)
-
-    def answer(self, query_id: str, toast: str | None = None, *, chat_id: int | None = None) -> None:
-        """Ends the waiting of a press."""
-        assert query_id
-        assert chat_id
-        assert toast is None
-
-
-class Buyer:
-    """Somebody who presses buttons in that chat."""
-
-    def __init__(self) -> None:
-        self.user = new_user()
-        self._chat = Chat()
-        self._desk = Desk(self._chat)
-
-    def press(self, data: str) -> Screen:
-        """What the message turns into."""
-        account = {"id": self.user.telegram_id, "is_bot": False, "first_name": "Анна", "language_code": "ru"}
-        chat = {"id": self.user.telegram_id, "type": "private"}
-        message = {"message_id": 1, "date": 1, "chat": chat, "text": "x"}
-        press = {"id": "1", "from": account, "message": message, "chat_instance": "1", "data": data}
-        self._desk.on_press(CallbackQuery.de_json(press))
-        return self._chat.shown[-1]
-
-
 def buttons(screen: Screen) -> dict[str, str]:
     """What each button says and does."""
-    return {button.text: button.callback_data or button.url or "" for row in screen.rows for button in row}
+    return dict(zip(labels(screen), does(screen), strict=True))
 
 
 def is_notice(screen: Screen) -> bool:

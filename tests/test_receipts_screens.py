@@ -6,18 +6,14 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import requests
 from flask.testing import FlaskClient
-from telebot.types import CallbackQuery, Message
 
 from krotray_bot import screens, words
-from krotray_bot.desk import Desk
-from krotray_bot.talk import Fate, Screen, Talk, Told
 from krotray_core import billing, checkout, plans, reasons, settings, users
 from krotray_core.cabinet import Cabinet
 from krotray_core.errors import EmailInvalid
@@ -25,7 +21,8 @@ from krotray_core.models import Payment, Plan, User
 from sandbox.person import Person
 from sandbox.world import ROOT, World
 from sandbox.yookassa.cards import REASONS
-from tests.conftest import at_checkout, buy, new_user
+from tests.chat_kit import Buyer, does, labels
+from tests.conftest import at_checkout, buy
 from tests.http_kit import create, get, problem, user_of
 
 CONSENT = "Нажимая «Оплатить», вы соглашаетесь с политикой: https://krotray.example/privacy."
@@ -100,11 +97,6 @@ def payment(**changes: Any) -> Payment:
     return Payment(**row | {"method": "card", "request": {}, "refunded_kopecks": 0} | changes)
 
 
-def does(screen: Screen) -> list[str]:
-    """What the buttons do."""
-    return [button.callback_data or button.url or "" for row in screen.rows for button in row]
-
-
 class TestOverHttp:
     """What the API asks for and tells."""
 
@@ -146,68 +138,6 @@ class TestOverHttp:
         assert "receipt" in schemas["PlansOut"]["required"]
         assert "receipt_email" in schemas["UserOut"]["required"]
         assert "409" in described["paths"]["/api/payments/create"]["post"]["responses"]
-
-
-class Chat(Talk):
-    """A chat without a Telegram: what the bot shows and says in it."""
-
-    def __init__(self) -> None:
-        self.shown: list[Screen] = []
-
-    def show(self, chat_id: int, message_id: int, screen: Screen, *, later: bool = True) -> Told:
-        """Turns the message over."""
-        assert chat_id
-        assert later
-        self.shown.append(screen)
-        return Told(Fate.SAID, message_id)
-
-    def send(self, chat_id: int, screen: Screen) -> Told:
-        """Says it in a new message."""
-        return self.show(chat_id, 2, screen)
-
-    def answer(self, query_id: str, toast: str | None = None, *, chat_id: int | None = None) -> None:
-        """Ends the waiting of a press."""
-        assert query_id != toast
-        assert chat_id
-
-
-class Buyer:
-    """Somebody in that chat; for each message there is a bot that was started a moment ago."""
-
-    def __init__(self) -> None:
-        self.user = new_user()
-        self._account = {"id": self.user.telegram_id, "is_bot": False, "first_name": "Анна", "language_code": "ru"}
-        self._message = {"message_id": 1, "date": 1, "chat": {"id": self.user.telegram_id, "type": "private"}}
-
-    def press(self, data: str) -> Screen:
-        """What the message turns into."""
-        chat = Chat()
-        press = {"id": "1", "from": self._account, "message": self._message | {"text": "x"}, "chat_instance": "1"}
-        Desk(chat).on_press(CallbackQuery.de_json(press | {"data": data}))
-        return chat.shown[-1]
-
-    def write(self, text: str | None) -> Screen:
-        """What the bot answers; None is a sticker."""
-        chat, desk = Chat(), None
-        heard: list[Callable[[Message], None]] = []
-        bot = SimpleNamespace(
-            register_message_handler=lambda handler, **_: heard.append(handler),
-            register_callback_query_handler=lambda *_, **__: None,
-        )
-        desk = Desk(chat)
-        desk.register(bot)  # type: ignore[arg-type] # only what it needs of a bot
-        said = self._message | {"from": self._account} | ({"text": text} if text is not None else {})
-        heard[-1](Message.de_json(said))
-        return chat.shown[-1]
-
-    def kept(self) -> str | None:
-        """The address that we know."""
-        return users.find(self.user.telegram_id).receipt_email
-
-
-def labels(screen: Screen) -> list[str]:
-    """What the buttons say."""
-    return [button.text for row in screen.rows for button in row]
 
 
 MONTH_BY_CARD = "pay:1m:1-30-10000:card"
