@@ -66,7 +66,7 @@ bench: $(READY)  ## measure everything beside its limit, and write docs/performa
 	@$(BIN)/python -m benchmarks $(PARTS)
 
 .PHONY: curves
-curves: $(READY)  ## the same figures with up to 1,000,000 subscribers and 30 servers, drawn into docs/growth.svg
+curves: $(READY)  ## the same figures with up to 1,000,000 subscribers and 30 servers, into docs/performance.md and docs/growth.svg
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@$(BIN)/python -m benchmarks.curves
 

@@ -39,7 +39,8 @@ from sandbox.process import Process, wait_until
 
 # A second: together about one of two cores, load and sandbox included. As many run out as buy, so that the work stays the same.
 RATES = {"me": 60.0, "sub": 40.0, "buy": 4.5, "end": 4.5, "bare": 12.0}
-# How long the answers to these took is looked at; `key` is from the payment until the Mini App shows a key that works.
+# How long these took is looked at: from the moment at which an answer was due to be asked for; `buy` from its first call to the
+# payment, `key` from there until the Mini App, which looks every 50 ms, shows a key that works.
 TOLD = ("me", "sub", "buy", "key", "bare")
 SAMPLES = 10
 # The first samples are of caches that fill; what comes then is compared with the end.
@@ -189,9 +190,11 @@ def main(minutes: float) -> int:
             ):
                 crowd = Crowd(stage, bare_url)
                 crowd.go()
-                scene = Scene(stage, service, bare, crowd)
-                samples = [scene.sample(minutes * 60 / SAMPLES, number) for number in range(SAMPLES)]
-                crowd.stop()
+                try:
+                    scene = Scene(stage, service, bare, crowd)
+                    samples = [scene.sample(minutes * 60 / SAMPLES, number) for number in range(SAMPLES)]
+                finally:
+                    crowd.stop()
                 wait_until(_nobody_waits, seconds=60, what="everybody who has paid to be let in", pause=0.2)
             faults = [*ledger_audit.verify().faults, *crowd.faults]
             counted = _counted()
@@ -261,7 +264,9 @@ def _cpu(*pids: int) -> float:
     """Seconds of CPU of these processes and all that they have started, those included that have ended since."""
     total = 0.0
     for one in [one for pid in pids for one in _family(pid)]:
-        with suppress(psutil.NoSuchProcess):  # has ended this very moment; its parent's count has it
+        with suppress(
+            psutil.NoSuchProcess
+        ):  # has ended this very moment; from the next look on its parent's count has it
             total += sum(one.cpu_times()[:4])
     return total
 

@@ -12,7 +12,7 @@ from typing import Any
 from psycopg2 import Error
 from sqlalchemy import ColumnElement, Connection, Select, UpdateBase, literal_column
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from krotray_core import db, settings
@@ -41,7 +41,7 @@ class Prepared:
 
     What it compares with a partial index's condition has to be literal, for PostgreSQL does not look at parameters for that; so
     have lists for IN (`literals`), whose length is part of the statement. A connection that no longer has what we think it has is
-    closed: one request fails, the next has a new one.
+    closed and OperationalError raised, as for one that is lost: what is tried again has a new one.
     """
 
     def __init__(
@@ -94,15 +94,21 @@ class Prepared:
                 return cursor.fetchall() if cursor.description else []
         except Error as error:
             lost = dialect.is_disconnect(error, theirs.dbapi_connection, None)  # type: ignore[arg-type] # psycopg2 it is
-            lost = lost or error.pgcode in _UNFIT
-            if lost:
+            unfit = error.pgcode in _UNFIT
+            if lost or unfit:
                 connection.invalidate(error)
+            if unfit:  # bad weather for the caller, who tries again on another connection
+                raise OperationalError(
+                    self._execute, None, error, hide_parameters=True, connection_invalidated=True
+                ) from error
             raise DBAPIError.instance(
                 *(self._execute, None, error, Error),
                 hide_parameters=True,
                 connection_invalidated=lost,
                 dialect=dialect,
             ) from error
-        except BaseException as error:  # a time limit of Celery's, say, between the two: who knows what this connection has
+        except (
+            BaseException
+        ) as error:  # a time limit of Celery's, say, between the two: who knows what this connection has
             connection.invalidate(error)
             raise

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import bindparam, column, insert, select, table, text
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from krotray_core import (
@@ -118,6 +118,11 @@ def _changed(session: Session) -> None:
     session.execute(text("ALTER TABLE shifting ALTER x TYPE text"))
 
 
+def _within() -> None:
+    with db.transaction() as session:
+        SHIFTING.within(session)
+
+
 def _forgotten(session: Session) -> None:
     """Somebody has told the connection to forget."""
     session.execute(text("DEALLOCATE ALL"))
@@ -125,7 +130,10 @@ def _forgotten(session: Session) -> None:
 
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize("what", [_changed, _forgotten])
-def test_a_connection_that_has_other_plans_than_we_think_fails_once(what: Callable[[Session], None]) -> None:
+@pytest.mark.parametrize("ask", [SHIFTING.rows, _within])
+def test_a_connection_that_has_other_plans_than_we_think_fails_once(
+    what: Callable[[Session], None], ask: Callable[[], object]
+) -> None:
     db.engine().dispose()
     with db.transaction() as session:
         session.execute(text("CREATE TABLE shifting AS SELECT 1 AS x"))
@@ -133,8 +141,8 @@ def test_a_connection_that_has_other_plans_than_we_think_fails_once(what: Callab
         assert SHIFTING.rows() == [(1,)]
         with db.transaction() as session:
             what(session)
-        with pytest.raises(DBAPIError) as caught:
-            SHIFTING.rows()
+        with pytest.raises(OperationalError) as caught:
+            ask()
         assert caught.value.connection_invalidated
         assert [str(x) for (x,) in SHIFTING.rows()] == ["1"]
     finally:

@@ -15,7 +15,7 @@ from krotray_core.models import User
 from sandbox.world import World
 from tests.cli.kit import Admin
 from tests.conftest import at_checkout, buy, new_user
-from tests.test_refunds import arm, in_the_cabinet, paid
+from tests.refund_kit import arm, in_the_cabinet, paid
 
 pytestmark = pytest.mark.usefixtures("fleet")
 
