@@ -49,7 +49,7 @@ class Prepared:
     ) -> None:
         compiled = statement.compile(dialect=_DIALECT, column_keys=columns)
         self._name, self._statement = f"krotray: {name}", statement
-        if len(self._name.encode()) > LONGEST_NAME:
+        if len(name.encode()) > LONGEST_NAME:
             raise ValueError(f"{name}: too long for a name")
         self._parameters = tuple(compiled.positiontup or ())
         bound = {one: compiled.binds[one] for one in self._parameters}

@@ -189,6 +189,6 @@ def test_what_would_be_planned_wrongly_is_refused_when_it_is_made() -> None:
         with pytest.raises(ValueError, match="not a word"):
             literals([word])
     with pytest.raises(ValueError, match="too long"):
-        Prepared("x" * 60, select(Payment.id))
+        Prepared("x" * 64, select(Payment.id))
     with pytest.raises(KeyError, match="whose"):
         BY_ID.rows()

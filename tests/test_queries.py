@@ -34,8 +34,8 @@ ME = KEY = SUB = 1
 WEBHOOK = 1
 # Statements that a test sends seven times: what a page, a VPN program and a webhook ask for, and a lease.
 SEVEN_TIMES = (
-    *("krotray: cabinet by id", "krotray: cabinet by telegram_id", "krotray: cabinet by token"),
-    *("krotray: hint unless succeeded or refunded", "krotray: lease taken"),
+    *("cabinet by id", "cabinet by telegram_id", "cabinet by token"),
+    *("hint unless succeeded or refunded", "lease taken"),
 )
 # After a purchase: does anybody wait, or is stuck?
 NOBODY_TO_PLACE = 1
@@ -148,6 +148,7 @@ def test_the_cabinet_is_planned_once_for_each_connection(user: User) -> None:
     assert prepared() == 0
 
 
+@pytest.mark.usefixtures("fleet")
 def test_what_is_sent_most_often_is_run_by_a_plan_that_is_kept(fresh: World, user: User) -> None:
     """PostgreSQL plans the first five anew, and would go on with that if it thought the kept plan dearer, here on small tables."""
     payment = buy(user)
