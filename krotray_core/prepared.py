@@ -107,8 +107,7 @@ class Prepared:
                 connection_invalidated=lost,
                 dialect=dialect,
             ) from error
-        except (
-            BaseException
-        ) as error:  # a time limit of Celery's, say, between the two: who knows what this connection has
+        except BaseException as error:
+            # A time limit of Celery's, say, between the two: nobody knows what this connection has.
             connection.invalidate(error)
             raise
