@@ -124,11 +124,18 @@ def install(world: World, machine: Machine, site: int) -> None:
     assert "failed" not in machine.step("check")
 
 
-def running(machine: Machine) -> None:
-    """The ten seconds of the guide."""
+def restart(machine: Machine, step: str, *, seconds: float) -> None:
+    """A step that starts everything anew; what the processes before it have said does not count."""
+    said = {name: len(machine.log(name)) for name in ("krotray-worker", "krotray-beat")}
+    machine.step(step, seconds=seconds)
+    running(machine, **said)
+
+
+def running(machine: Machine, **said: int) -> None:
+    """The ten seconds of the guide. `said` is how long the logs of units were before."""
 
     def ready() -> bool:
-        worker, beat = machine.log("krotray-worker"), machine.log("krotray-beat")
+        worker, beat = (machine.log(name)[said.get(name, 0) :] for name in ("krotray-worker", "krotray-beat"))
         return (
             " ready." in worker.rpartition("[config]")[2]
             and "fires from now on" in beat
@@ -216,8 +223,7 @@ def update(machine: Machine) -> None:
     assert "+NEW_SETTING=1" in machine.step("new-settings")
     machine.step("install", seconds=120)
     machine.step("migrate-again")
-    machine.step("restart", seconds=120)
-    running(machine)
+    restart(machine, "restart", seconds=120)
     assert "failed" not in machine.step("check-again")
     machine.step("no-gap", seconds=120)
     unit = machine.at("/usr/local/lib/systemd/system/krotray-bot.service")
@@ -226,8 +232,7 @@ def update(machine: Machine) -> None:
     assert "migrations/versions/newer.py" in said
     assert "DATABASE" in said
     machine.step("rollback-database", seconds=120)
-    machine.step("rollback", seconds=180)
-    running(machine)
+    restart(machine, "rollback", seconds=180)
     assert "NEW_SETTING" not in (machine.at("/opt/krotray") / ".env.example").read_text()
     assert "# a newer version's" not in unit.read_text(), "the old units are back"
     assert f"is at version {head}" in machine.again("check")
@@ -274,6 +279,5 @@ def restore(machine: Machine) -> None:
     machine.again("nginx")
     machine.again("start")
     await_xray(machine, "restore-start", machine.api_port)
-    machine.step("restore-start", seconds=120)
-    running(machine)
+    restart(machine, "restore-start", seconds=120)
     assert "failed" not in machine.again("check")
