@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from sandbox.person import Person
 from sandbox.service import Service
@@ -216,6 +216,28 @@ def test_every_screen_in_the_other_looks(walker: Walker, own_world: World) -> No
     if page.get_by_test_id("stand").is_visible():
         walker.stand()
     walker.examine("stand")
+
+
+@pytest.mark.parametrize("walker", [("en", "light", (1440, 900))], indirect=True, ids=str)
+def test_start_pressed_while_another_person_takes_the_phone_starts_nothing_for_the_one_before(
+    walker: Walker, own_world: World
+) -> None:
+    page, start = walker.page, walker.page.get_by_test_id("start")
+    start.click(trial=True)  # the first one is shown, and has not begun
+    first = int(page.url.partition("#")[2])
+    held: list[Route] = []
+    page.route("**/sandbox/people", lambda route: held.append(route), times=1)  # noqa: PLW0108 Playwright asks a handler how it is declared
+    with page.expect_request("**/sandbox/people"):
+        page.locator(str(walker.word("newcomer"))).click()
+    where = start.bounding_box()
+    assert where is not None
+    page.mouse.click(where["x"] + where["width"] / 2, where["y"] + where["height"] / 2)
+    held[0].continue_()
+    start.click()
+    walker.hears("hello")
+    assert int(page.url.partition("#")[2]) != first
+    chat = requests.get(f"{own_world.telegram_url}/sandbox/chat/{first}", timeout=5).json()
+    assert (chat["started"], chat["messages"]) == (False, [])
 
 
 @pytest.mark.parametrize("walker", [("en", "light", (1440, 900))], indirect=True, ids=str)

@@ -16,6 +16,8 @@ let seen = null; // the conversation as it was read last
 let payload = null; // what "Start" will carry: somebody followed a link to the bot
 let following = new AbortController(); // ends the waiting for news of the person before
 let botIsThere = null;
+let changes = Promise.resolve(); // of person, one after the other
+let changing = 0; // how many of them are not over: until they are, what is on the screen belongs to the person before
 const { botName: name, botUsername: bot } = document.body.dataset;
 
 const talk = () => ({
@@ -23,8 +25,23 @@ const talk = () => ({
   openApp: (url) => webview.open(talk(), url).catch((error) => toast(error.message)),
 });
 
-async function become(id) {
-  people = (await ask("people")).people;
+/** Puts the phone into the hands of `who`: an id, or the promise of one. Until it shows them, nothing in it can be pressed. */
+function become(who) {
+  changing += 1;
+  rest();
+  const done = changes.then(async () => begin(await who, (await ask("people")).people));
+  changes = done.catch(() => {}).then(() => {
+    changing -= 1;
+    rest();
+  });
+  return done;
+}
+
+const rest = () => (at("phone").inert = changing > 0 || seen === null);
+
+/** A clean screen for somebody else; `follow` fills it. */
+function begin(id, everybody) {
+  people = everybody;
   user = people.some((one) => one.id === id) ? id : people[0].id;
   history.replaceState(null, "", `#${user}`);
   payload = null;
@@ -35,10 +52,12 @@ async function become(id) {
   at("key-result").hidden = true;
   speak(people.find((one) => one.id === user).language_code);
   if (botIsThere !== null) at("state").textContent = botIsThere ? t.bot : t.away;
-  stand.drawPeople(people, user, become);
+  stand.drawPeople(people, user, change);
   following.abort();
   following = new AbortController();
 }
+
+const change = (who) => become(who).catch((error) => toast(error.message));
 
 /** Follows a link to the bot as somebody: Telegram shows Start, which carries what stood in the link. */
 async function startAs(id, carried) {
@@ -61,6 +80,7 @@ function show() {
   at("slash").hidden = seen.commands.length === 0;
   messages.draw(seen, talk());
   suggest();
+  rest();
 }
 
 /** The bot's commands, when a message begins with a slash. */
@@ -138,6 +158,6 @@ at("block").addEventListener("click", () =>
   ask("block", { user_id: user, blocked: !seen.blocked }).catch((error) => toast(error.message)));
 at("dialog").addEventListener("click", (event) => event.target === at("dialog") && at("dialog").close());
 
-stand.set({ become, repaint: webview.repaint });
+stand.set({ become: change, repaint: webview.repaint });
 stand.tryKey(() => user);
 become(user).then(() => Promise.all([follow(), watchBot()]), () => choose("", t.noSandbox, [{ id: "ok", text: t.understood }]));

@@ -14,7 +14,7 @@ const kept = (name, other) => localStorage.getItem(name) || other;
 export const theme = () => kept("theme", matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 export const platform = () => kept("platform", "android");
 
-/** `become(id)`, `repaint()` when the theme has changed. */
+/** `become(id, or the promise of one)`, `repaint()` when the theme has changed. */
 export function set({ become, repaint }) {
   for (const input of document.querySelectorAll("input[name=theme]")) {
     input.checked = input.value === theme();
@@ -27,9 +27,9 @@ export function set({ become, repaint }) {
   at("platform").value = platform();
   at("platform").addEventListener("change", () => localStorage.setItem("platform", at("platform").value));
   for (const [language_code, names] of Object.entries(NEWCOMERS)) {
-    at(`new-${language_code}`).addEventListener("click", async () => {
+    at(`new-${language_code}`).addEventListener("click", () => {
       const first_name = names[at("people").children.length % names.length];
-      become((await ask("people", { first_name, language_code })).id);
+      become(ask("people", { first_name, language_code }).then(({ id }) => id));
     });
   }
   at("stand-open").addEventListener("click", () => document.body.classList.add("with-stand"));
