@@ -4,15 +4,18 @@ A limit stops floods; it never stands in the way of money. While Redis is away e
 fails or waits for it. It is looked at before the database is touched or a body read.
 
 The webhook has two limits. Strangers (403 anyway) are cut short at WEBHOOK_RATE_LIMIT, each address by itself. YooKassa's own
-addresses share WEBHOOK_BURST_LIMIT, a valve for the database far above what a shop ever gets. Even what it turns away is not
-lost: YooKassa repeats for 24 hours whatever was not answered with 200, and the sweep asks about every open payment.
+addresses share WEBHOOK_BURST_LIMIT, a valve for the database far above what a shop ever gets; each process has its own, which
+asks nobody. Even what it turns away is not lost: YooKassa repeats for 24 hours whatever was not answered with 200, and the sweep
+asks about every open payment.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
+from collections.abc import Callable
 from ipaddress import IPv6Address
 from math import ceil
 from typing import Any
@@ -20,7 +23,9 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from flask import Flask, Response, request
 from flask_limiter import Limiter, RequestLimit
+from limits import parse_many
 from limits.storage import RedisStorage, Storage
+from limits.strategies import FixedWindowRateLimiter
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
@@ -55,18 +60,13 @@ def _address() -> str:
     return f"address {address}"
 
 
-def _webhook_rate() -> str:
-    s = settings.get()
-    return s.webhook_burst_limit if addresses.from_yookassa() else s.webhook_rate_limit
-
-
-def _webhook_caller() -> str:
-    return "yookassa" if addresses.from_yookassa() else _address()
-
-
 def _refuse(limit: RequestLimit) -> Response:
     """429, with the time when the whole allowance is there again (Redis rounds it by half a second)."""
-    return problems.too_many_requests(max(1, ceil(limiter.storage.get_expiry(limit.key) - time.time() + 0.5)))
+    return _too_many(limiter.storage.get_expiry(limit.key) + 0.5)
+
+
+def _too_many(until: float) -> Response:
+    return problems.too_many_requests(max(1, ceil(until - time.time())))
 
 
 class _Limiter(Limiter):
@@ -83,7 +83,31 @@ limiter = _Limiter(_address, strategy="fixed-window", on_breach=_refuse, swallow
 on_create = limiter.limit(lambda: settings.get().create_rate_limit, key_func=_caller)
 on_check = limiter.limit(lambda: settings.get().check_rate_limit, key_func=_caller)
 on_rotate = limiter.limit(lambda: settings.get().rotate_rate_limit, key_func=_caller)
-on_webhook = limiter.limit(_webhook_rate, key_func=_webhook_caller)
+_on_stranger = limiter.limit(lambda: settings.get().webhook_rate_limit, key_func=_address)
+
+
+def on_webhook(view: Callable[[], Response]) -> Callable[[], Response]:
+    """Limits the webhook: strangers as everything else, YooKassa by this process's valve."""
+    for_strangers = _on_stranger(view)
+
+    @functools.wraps(view)
+    def limited() -> Response:
+        if not addresses.from_yookassa():
+            return for_strangers()
+        return _beyond_the_valve() or view()
+
+    return limited
+
+
+def _beyond_the_valve() -> Response | None:
+    """Counts a call of YooKassa's; 429 if it is one too many."""
+    for limit in _rates(settings.get().webhook_burst_limit) if limiter.enabled else ():
+        if not valve.hit(limit, "yookassa"):
+            return _too_many(valve.get_window_stats(limit, "yookassa").reset_time)
+    return None
+
+
+_rates = functools.cache(parse_many)
 
 
 def install(app: Flask) -> None:
@@ -252,3 +276,6 @@ class _Memory:
     def reset(self) -> int:
         gone, self._counts = len(self._counts), {}
         return gone
+
+
+valve = FixedWindowRateLimiter(Counters())  # on this process's memory alone

@@ -60,9 +60,17 @@ def ask_with(ask: Callable[[], object]) -> None:
 
 
 def compare(asked: float, database: datetime, answered: float) -> None:
-    """The database's clock said `database` at some moment between two of this machine's (`steady`): from now on we go by it."""
+    """The database's clock said `database` at some moment between two of this machine's (`steady`): from now on we go by it.
+
+    An answer that took long leaves much room. What was known before is kept as far as it lies in that room: a slow answer does
+    not set the clock back.
+    """
     first = _Known.compared is None
-    _Known.compared = database, (asked + answered) / 2
+    then = (asked + answered) / 2
+    if _Known.compared is not None:
+        moment, at = _Known.compared
+        then = min(max(at + (database - moment).total_seconds(), asked), answered)
+    _Known.compared = database, then
     ahead = local() - now()
     if first and abs(ahead) > TOLERATED:
         log.warning(

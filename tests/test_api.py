@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from openapi_spec_validator import validate
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from krotray_core import billing, cabinet, db, invites, settings, subscriptions
+from krotray_core import billing, cabinet, clock, db, invites, settings, subscriptions
 from krotray_core.models import Entry, Server
 from sandbox.person import Person
 from sandbox.world import World
@@ -73,12 +73,14 @@ def test_from_nothing_to_a_key_and_back(client: FlaskClient, fresh: World, fleet
     assert subscription["server"]["name"] in {node.name for node in fresh.nodes}
     expires_at = datetime.fromisoformat(subscription["expires_at"])
     assert expires_at.utcoffset() == timedelta(0)
-    assert timedelta(days=29, hours=23) < expires_at - datetime.now(UTC) <= timedelta(days=30)
+    assert timedelta(days=29, hours=23) < expires_at - clock.now() <= timedelta(days=30)
     assert (subscription["status"], subscription["days_left"], subscription["tariff_months"]) == ("active", 30, 1)
     key = get(client, "/api/key", person)
     assert key == {name: subscription[name] for name in ("vless_url", "subscription_url", "expires_at", "days_left")}
 
-    subscriptions.set_expiry(person.telegram_id, datetime.now(UTC))  # run out, and no sweep has come by yet
+    subscriptions.set_expiry(
+        person.telegram_id, clock.now() - timedelta(seconds=1)
+    )  # run out, and no sweep has come by yet
     me = get(client, "/api/me", person)
     assert me["state"] == me["subscription"]["status"] == "expired"
     assert me["subscription"]["vless_url"] is None

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select
 
 from krotray_core import clock, db, provisioning, subscriptions
@@ -60,3 +62,30 @@ def test_a_lease_is_as_long_as_it_should_be(user: User, wrong: timedelta) -> Non
     with transaction() as session:
         session.scalars(select(Seat)).one().leased_until = None
     converge_all()
+
+
+@given(answers=st.lists(st.tuples(st.floats(0, 2), st.floats(0, 2), st.floats(0, 60)), min_size=1, max_size=20))
+def test_however_slow_an_answer_is_it_moves_the_clock_no_further_than_it_must(
+    answers: list[tuple[float, float, float]],
+) -> None:
+    """Each answer: how long the question was on its way, how long the answer, and the pause before."""
+    begun, told, off = datetime(2026, 1, 1, tzinfo=UTC), 1000.0, None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock._Known, "compared", None)
+        for there, back, pause in answers:
+            asked = told + pause
+            told = asked + there + back
+            patch.setattr(clock, "steady", lambda at=told: at)
+            clock.compare(asked, begun + timedelta(seconds=asked + there), told)
+            before, off = off, clock.now() - begun - timedelta(seconds=told)
+            assert abs(off) <= timedelta(seconds=(there + back) / 2 + 0.001 if before is None else there + back + 0.001)
+            assert before is None or abs(off) <= abs(before) + timedelta(milliseconds=1)
+
+
+def test_a_clock_that_was_set_is_followed() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock._Known, "compared", None)
+        patch.setattr(clock, "steady", lambda: 1001.0)
+        for moment in (datetime(2026, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)):
+            clock.compare(1000.0, moment, 1001.0)
+            assert timedelta(0) <= clock.now() - moment <= timedelta(seconds=1)

@@ -28,8 +28,9 @@ Set = Callable[..., None]
 
 @pytest.fixture
 def set_(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> Set:
-    """Sets settings for this test, on a Redis that has counted nothing yet."""
+    """Sets settings for this test; nothing has been counted yet."""
     limits.limiter.reset()
+    limits.valve.storage.reset()
 
     def changed(**update: object) -> None:
         copy = settings.get().model_copy(update=update)
@@ -148,6 +149,13 @@ def test_yookassa_is_not_counted_among_strangers_but_has_a_valve_of_its_own(clie
     theirs = (YOOKASSA, "185.71.77.2", "77.75.156.11", "2a02:5180::1", f"::ffff:{YOOKASSA}")
     assert statuses(client, *theirs) == [400] * 5
     refused(hook(client, "77.75.153.9"))
+
+
+def test_the_valve_may_have_several_limits_and_opens_again(client: FlaskClient, set_: Set) -> None:
+    set_(webhook_burst_limit="100/minute;2 per second")
+    assert statuses(client, *[YOOKASSA] * 3) == [400, 400, 429]
+    assert hook(client, YOOKASSA).headers["Retry-After"] == "1"
+    wait_until(lambda: hook(client, YOOKASSA).status_code == 400, seconds=5, what="the second to be over")
 
 
 def test_by_default_nothing_that_yookassa_sends_is_turned_away(client: FlaskClient, set_: Set) -> None:
