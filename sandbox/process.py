@@ -19,11 +19,20 @@ class PartFailed(RuntimeError):
     """A part of the sandbox did not start or did not answer in time; the message holds the end of its log."""
 
 
+_kept: list[socket.socket] = []  # never closed: they listen to nobody, and end with this process
+
+
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nobody listens on, and that the system gives to nobody else as long as this process lives.
+
+    A socket keeps it that is bound and does not listen. Whoever asks for that very port still gets it, as every server does that
+    sets SO_REUSEADDR (socket(7)).
+    """
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    _kept.append(keeper)
+    return int(keeper.getsockname()[1])
 
 
 def wait_until(true: Callable[[], object], *, seconds: float, what: str, pause: float = 0.02) -> None:

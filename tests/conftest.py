@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import hypothesis
 import pytest
 import requests
 from flask import Flask
@@ -33,6 +34,8 @@ from tests import pages
 DATABASE = "tests"
 # What is to be told is told at once, whatever the time of day is where the tests run.
 os.environ["QUIET_HOURS"] = "0-0"
+# The same examples in each run, however slow the machine; others with HYPOTHESIS_PROFILE=default.
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # Files that take the longest, the longest first: `make test` deals whole files out to two processes, and none should be left
 # with a long one at the end.
 LONG = (

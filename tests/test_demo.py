@@ -17,7 +17,7 @@ import requests
 from sandbox.process import wait_until
 from sandbox.world import ROOT
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(420)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def demo(tmp_path: Path) -> Iterator[tuple[psutil.Popen, str]]:
     try:
         wait_until(
             lambda: "Admin commands" in log.read_text() or process.poll() is not None,
-            seconds=150,
+            seconds=270,
             what="the demo to stay up",
             pause=0.2,
         )

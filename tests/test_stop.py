@@ -26,7 +26,7 @@ from tests.conftest import at_checkout, buy
 from tests.test_billing import days_of
 
 UNACKED = "unacked"
-STOP_SECONDS = 16  # worker_soft_shutdown_timeout and a little; what the units give it is far more
+STOP_SECONDS = 25  # worker_soft_shutdown_timeout and a little; what the units give it is far more
 
 Hang = Callable[[], None]
 
@@ -58,7 +58,7 @@ def worker(world: World, log: Path) -> Process:
     """A worker by its line in the Procfile, through the script that the units run."""
     environment = os.environ | {"PATH": world.environment()["PATH"], "WORKER_CONCURRENCY": "2", "PYTHONUNBUFFERED": "1"}
     process = Process("worker", [str(ROOT / "deploy" / "run"), "worker"], log=log, env=environment, cwd=Path("/"))
-    process.wait_ready(lambda: " ready." in log.read_text(), seconds=30)
+    process.wait_ready(lambda: " ready." in log.read_text(), seconds=90)
     return process
 
 

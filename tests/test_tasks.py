@@ -113,7 +113,7 @@ def worker(world: World, log: Path, *, queues: str = "money,access,care", **sett
     command = [sys.executable, "-m", "celery", "-A", "krotray_tasks", "worker", "-Q", queues, "-c", "2"]
     command += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
     process = Process("worker", command, log=log, env=environment, cwd=ROOT)
-    process.wait_ready(lambda: " ready." in log.read_text(), seconds=30)
+    process.wait_ready(lambda: " ready." in log.read_text(), seconds=90)
     return process
 
 

@@ -21,7 +21,7 @@ from sandbox.service import Service
 from sandbox.tour import Tour
 from sandbox.world import SHOP_ID, World
 
-# Short, so that the tests need not wait for minutes; each test says how long it may take.
+# Short, so that the tests need not wait for minutes.
 PERIODS = {
     "EXPIRY_SWEEP_SECONDS": "3",
     "SETTLE_SWEEP_SECONDS": "3",
@@ -29,8 +29,8 @@ PERIODS = {
     "WATCH_SECONDS": "1",
     "NOTICES_SECONDS": "1",
 }
-SWEEP = 3.0
-A_FEW = 6.0
+PATIENCE = 30.0  # seconds, of a test with a busy machine
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_a_key_works_while_it_is_paid_for_and_the_old_link_again_after_renewal(
         assert client.fetch(page)
         assert stranger.fetch(page) is None
         expire(service, person)
-        wait_until(lambda: client.fetch(page) is None, seconds=SWEEP + A_FEW, what="the key to stop working")
+        wait_until(lambda: client.fetch(page) is None, seconds=PATIENCE, what="the key to stop working")
         assert person.me()["state"] == "expired"
 
         payment = person.buy()
@@ -119,7 +119,7 @@ def test_a_live_connection_is_cut_at_expiry_and_nobody_else_is_disturbed(
                 return True
             return False
 
-        wait_until(is_cut, seconds=SWEEP + A_FEW, what="the live connection to be cut")
+        wait_until(is_cut, seconds=PATIENCE, what="the live connection to be cut")
         assert refused < 5, "refused at once, not timed out"
         bought(leaving)
         assert cut.fetch(page), "after renewal the same connection goes on"
@@ -217,19 +217,19 @@ def test_money_that_goes_back_ends_access_and_the_person_hears_of_it(
     with vpn(subscription["vless_url"], tmp_path, mux=True) as client:
         assert client.fetch(page)
         refund(own_world, external_id, "50.00")
-        wait_until(lambda: days_left(person) == 15, seconds=A_FEW, what="half of the days to go")
+        wait_until(lambda: days_left(person) == 15, seconds=PATIENCE, what="half of the days to go")
         assert person.payment(payment["payment_id"])["refunded_amount"] == "50.00"
         assert client.fetch(page)
         refund(own_world, external_id, "50.00")
-        person.wait_for("expired", seconds=A_FEW)
-        wait_until(lambda: client.fetch(page) is None, seconds=A_FEW, what="the open connection to be cut")
+        person.wait_for("expired", seconds=PATIENCE)
+        wait_until(lambda: client.fetch(page) is None, seconds=PATIENCE, what="the open connection to be cut")
     assert person.payment(payment["payment_id"])["status"] == "refunded"
 
     def told() -> list[str]:
         chat = requests.get(f"{telegram}/chat/{account['id']}", timeout=5).json()
         return [message["text"] for message in chat["messages"] if "50 ₽" in (message.get("text") or "")]
 
-    wait_until(lambda: len(told()) == 2, seconds=A_FEW, what="both messages")
+    wait_until(lambda: len(told()) == 2, seconds=PATIENCE, what="both messages")
     shown = service.flask_json("payments", "show", payment["payment_id"])
     assert [one["status"] for one in shown["refunds"]] == ["succeeded", "succeeded"]
 
@@ -251,7 +251,7 @@ def test_without_any_webhook_the_sweep_settles(own_world: World, service: Servic
     try:
         person = Person(own_world)
         person.pay(person.buy()["confirmation_url"])
-        person.wait_for("active", seconds=SWEEP + A_FEW)
+        person.wait_for("active", seconds=PATIENCE)
     finally:
         sandbox(own_world, "POST", "webhooks", enabled=True)
 
@@ -284,7 +284,7 @@ def test_paid_without_room_is_served_as_soon_as_a_server_is_added(
             *("servers", "add", "--name", "Third", "--host", "127.0.0.1", "--max-users", "1"),
             *("--grpc-port", str(third.grpc_port), "--vless-url-template", third.vless_url_template),
         )
-        served = person.wait_for("active", seconds=5)["subscription"]
+        served = person.wait_for("active", seconds=PATIENCE)["subscription"]
         assert (served["days_left"], served["server"]) == (90, {"name": "Third"})
         with vpn(served["vless_url"], tmp_path) as client:
             assert client.fetch(page)
@@ -311,7 +311,7 @@ def test_a_server_without_routing_api_is_served_without_the_cut_off(
         with vpn(subscription["vless_url"], tmp_path) as client:
             assert client.fetch(page)
             expire(service, person)
-            wait_until(lambda: client.fetch(page) is None, seconds=SWEEP + A_FEW, what="the key to stop working")
+            wait_until(lambda: client.fetch(page) is None, seconds=PATIENCE, what="the key to stop working")
     finally:
         for node in own_world.nodes[:2]:
             service.flask("servers", "enable", node.name)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import requests
 from sqlalchemy import select, text, update
 
-from krotray_core import clock, ledger, notices, speech, subscriptions, users
+from krotray_core import clock, delivery, ledger, notices, speech, subscriptions, users
 from krotray_core.db import transaction
 from krotray_core.models import Notice, Subscription, User
 from sandbox.world import World
@@ -85,6 +86,13 @@ def move(user: User, *, by: timedelta) -> None:
         row = session.scalars(select(Subscription).where(Subscription.user_id == user.id).with_for_update()).one()
         ended_at, row.expires_at = row.expires_at, row.expires_at + by
         ledger.subscription(session, row, "waited", now, ended_at=ended_at)
+
+
+def send_now() -> int:
+    """Sends what is due at this moment, however long that takes, and waits for nothing that comes later; how many went out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delivery, "SOON", timedelta(0))
+        return delivery.send_due(5)
 
 
 def night(now: datetime) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from krotray_tasks import access
 from sandbox.world import World
 from tests.bot_kit import Person
 from tests.conftest import add_server, at_checkout, at_once, buy, converge_all
-from tests.notices.kit import Telegram, buttons, give, rows, texts, wait_over
+from tests.notices.kit import Telegram, buttons, give, rows, send_now, texts, wait_over
 
 pytestmark = pytest.mark.usefixtures("at_any_pace")
 
@@ -73,21 +73,21 @@ def test_a_key_that_takes_longer_is_announced_and_then_sent_each_once(
 ) -> None:
     person, user = telegram.user()
     pay(fresh, user)
-    assert delivery.send_due(0.3) == 0, "a few seconds are nothing to write about"
+    assert send_now() == 0, "a few seconds are nothing to write about"
     assert outcome("paid") is None
     pass_time(timedelta(seconds=15))
-    assert delivery.send_due(0.3) == 1
+    assert send_now() == 1
     assert texts(person) == [
         "Оплата прошла, ключ готовим — обычно это несколько секунд. Чат можно закрыть: ключ пришлём сюда сами."
     ]
     pass_time(timedelta(minutes=3))
-    assert delivery.send_due(0.3) == 0
+    assert send_now() == 0
     converge_all()
     pass_time(timedelta(minutes=1))
-    assert delivery.send_due(0.3) == 1
+    assert send_now() == 1
     assert key_of(user) in texts(person)[1]
     wait_over()
-    assert delivery.send_due(0.3) == 0
+    assert send_now() == 0
     assert len(texts(person)) == 2
 
 
@@ -97,13 +97,13 @@ def test_who_waits_for_a_place_hears_that_and_gets_the_key_in_the_end(
     person, user = telegram.user("en")
     pay(fresh, user)
     pass_time(timedelta(seconds=15))
-    delivery.send_due(0.3)
+    send_now()
     assert "All places are taken" in texts(person)[0]
     add_server(fresh.nodes[0])
     access.seat_waiting()
     converge_all()
     pass_time(timedelta(minutes=2))
-    delivery.send_due(0.3)
+    send_now()
     assert key_of(user) in texts(person)[1]
 
 
@@ -115,7 +115,7 @@ def test_the_worker_was_away_until_the_key_was_there(
     pay(fresh, user)
     converge_all()
     pass_time(timedelta(hours=1))
-    delivery.send_due(0.5)
+    send_now()
     assert len(texts(person)) == 1
     assert outcome("key_coming") is not None
 
@@ -127,7 +127,7 @@ def test_settled_by_many_at_once_it_is_told_once(fresh: World, telegram: Telegra
     at_checkout(fresh, payment)
     at_once(6, lambda _: billing.settle(payment.id, anew=True))
     converge_all()
-    assert sum(at_once(3, lambda _: delivery.send_due(0.3))) == 1  # type: ignore[arg-type]
+    assert sum(at_once(3, lambda _: delivery.send_due(5))) == 1  # type: ignore[arg-type]
     assert len(texts(person)) == 1
 
 
@@ -148,7 +148,7 @@ def test_money_that_went_back_before_the_key_was_sent(fresh: World, telegram: Te
     person, user = telegram.user()
     payment = pay(fresh, user)
     refunds.start(payment.id)
-    assert delivery.send_due(0.3) == 1
+    assert send_now() == 1
     assert texts(person)[0].startswith("Мы вернули вам 100 ₽")
     assert buttons(person)[0]["text"] == "Продлить"
     assert outcome("paid") == "dropped: the payment is refunded"
@@ -173,7 +173,7 @@ def test_who_has_paid_in_another_way_need_not_hear_of_the_first(fresh: World, te
     pay(fresh, user)
     converge_all()
     fails(fresh, first, reason)
-    delivery.send_due(0.3)
+    send_now()
     assert [text[:6] for text in texts(person)] == ["Оплата"]
     assert "спасибо" in texts(person)[0]
 
@@ -198,10 +198,10 @@ def test_a_new_key_is_sent_when_it_works_and_only_the_last_one(fresh: World, tel
     old = key_of(user)
     subscriptions.rotate_key(user.telegram_id)
     subscriptions.rotate_key(user.telegram_id)
-    assert delivery.send_due(0.3) == 0
+    assert send_now() == 0
     converge_all()
     wait_over()
-    assert delivery.send_due(0.3) == 1
+    assert send_now() == 1
     (told,) = texts(person)
     assert told.startswith("Ключ заменён")
     assert key_of(user) in told
@@ -222,10 +222,10 @@ class TestDaysFromUs:
     ) -> None:
         person, user = telegram.user(language)
         subscriptions.grant(user.telegram_id, 30, once="x")
-        assert delivery.send_due(0.3) == 0, "not before"
+        assert send_now() == 0, "not before"
         converge_all()
         wait_over()
-        assert delivery.send_due(0.3) == 1
+        assert send_now() == 1
         (told,) = texts(person)
         assert told.startswith(begins)
         assert until in told
@@ -233,16 +233,16 @@ class TestDaysFromUs:
         assert len(buttons(person)) == 2
         assert "vless" not in str([row.data for row in rows()])
         subscriptions.grant(user.telegram_id, 30, once="x")
-        assert delivery.send_due(0.3) == 0, "the same act again is no present"
+        assert send_now() == 0, "the same act again is no present"
 
     def test_a_longer_end_is_told_and_a_shorter_one_is_not(self, telegram: Telegram) -> None:
         person, user = telegram.user()
         give(user, 30)
         converge_all()
         subscriptions.set_expiry(user.telegram_id, clock.now() + timedelta(days=20))
-        assert delivery.send_due(0.3) == 0
+        assert send_now() == 0
         subscriptions.set_expiry(user.telegram_id, clock.now() + timedelta(days=25))
-        assert delivery.send_due(0.3) == 1
+        assert send_now() == 1
         assert "осталось 25 дней" in texts(person)[0]
 
     def test_an_end_to_come_for_who_has_none_is_told(self, telegram: Telegram) -> None:
@@ -251,7 +251,7 @@ class TestDaysFromUs:
         subscriptions.revoke(user.telegram_id)
         subscriptions.set_expiry(user.telegram_id, clock.now() + timedelta(days=5))
         converge_all()
-        assert delivery.send_due(0.3) == 1
+        assert send_now() == 1
         assert "осталось 5 дней" in texts(person)[0]
 
     def test_what_is_taken_back_before_it_was_told_is_not_told(self, telegram: Telegram) -> None:
@@ -260,12 +260,12 @@ class TestDaysFromUs:
         subscriptions.grant(user.telegram_id, 300)
         subscriptions.set_expiry(user.telegram_id, clock.now() + timedelta(days=3))
         converge_all()
-        assert delivery.send_due(0.3) == 1
+        assert send_now() == 1
         assert "осталось 3 дня" in texts(person)[0]
         assert [row.last_error for row in rows("granted")] == ["dropped: given more since", None]
         subscriptions.grant(user.telegram_id, 3)
         subscriptions.revoke(user.telegram_id)
-        assert delivery.send_due(0.3) == 0
+        assert send_now() == 0
         assert len(texts(person)) == 1
 
 

@@ -71,7 +71,8 @@ def test_the_night_ends_within_a_day_and_it_is_day_then(now: datetime, begins: i
 def test_by_night_only_what_cannot_wait_goes_out(
     telegram: Telegram, says: Callable[..., None], pass_time: Callable[[timedelta], None]
 ) -> None:
-    says(quiet_hours=night(clock.now()))
+    hours = night(clock.now())
+    says(quiet_hours=hours)
     person, admin = telegram.somebody(), telegram.somebody()
     note(person, kind="refunded", ago=1, amount_kopecks=100, taken_seconds=0, ends_at=None)
     note(admin, ago=1)
@@ -81,7 +82,7 @@ def test_by_night_only_what_cannot_wait_goes_out(
     assert (len(texts(person)), len(texts(admin))) == (0, 1)
     waits = rows("refunded")[0]
     assert (waits.attempts, waits.given_up_at) == (0, None)
-    assert waits.next_try_at == quiet.until(clock.now(), night(clock.now()))
+    assert waits.next_try_at == quiet.until(clock.now(), hours)
     pass_time(waits.next_try_at - clock.now() + timedelta(seconds=1))
     assert delivery.send_due() == 1
     assert len(texts(person)) == 1

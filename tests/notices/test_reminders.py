@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from krotray_core import clock, delivery, ledger, reminders, subscriptions
+from krotray_core import clock, delivery, ledger, quiet, reminders, subscriptions
 from krotray_core.db import transaction
 from krotray_core.models import Subscription, User
 from krotray_tasks import notices as tasks
@@ -230,11 +230,14 @@ def test_a_reminder_of_the_night_is_looked_at_again_in_the_morning(
 ) -> None:
     person, user = somebody(telegram, DAY + HOUR)
     _, other = somebody(telegram, DAY + HOUR)
-    says(quiet_hours=night(clock.now()))
+    hours = night(clock.now())
+    says(quiet_hours=hours)
     tick()
     assert kinds() == []
     subscriptions.grant(other.telegram_id, 30)
-    pass_time(23 * HOUR + MINUTE)
+    morning = quiet.until(clock.now(), hours)
+    assert morning
+    pass_time(morning - clock.now() + MINUTE)
     tick()
     assert kinds() == ["ends_in_1_day"], "what the row of the evening would say is not true any more"
     assert len(texts(person)) == 1

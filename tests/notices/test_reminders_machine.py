@@ -13,12 +13,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select, text
 
-from krotray_core import clock, delivery, reminders, subscriptions, telegram_api
+from krotray_core import clock, reminders, subscriptions, telegram_api
 from krotray_core.db import transaction
 from krotray_core.models import Entry, Notice, Subscription
 from sandbox.world import World
 from tests.conftest import new_user
-from tests.notices.kit import ends_in, give, move, rows
+from tests.notices.kit import ends_in, give, move, rows, send_now
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 pytestmark = pytest.mark.usefixtures("fleet", "at_any_pace")
@@ -60,7 +60,7 @@ class Life:
             case "expire":
                 subscriptions.expire_due()
             case "send":
-                delivery.send_due(0.2)
+                send_now()
 
     def row(self) -> Subscription:
         with transaction() as session:

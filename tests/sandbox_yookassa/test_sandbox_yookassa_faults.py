@@ -10,6 +10,8 @@ import pytest
 import requests
 from sandbox_yookassa_kit import GONE, Till, order, running
 
+from sandbox.process import wait_until
+
 CREATE = "POST /v3/payments"
 FIND = "GET /v3/payments/{id}"
 PROCESSING = {"type", "description", "retry_after"}
@@ -77,10 +79,10 @@ def test_a_request_hangs_until_the_client_loses_patience(till: Till, when: str, 
     till.arm(CREATE, "hang", when=when)
     with pytest.raises(requests.ReadTimeout):
         create(till, timeout=0.1)
-    assert till.look("/faults")["hanging"] == 1
+    wait_until(lambda: till.look("/faults")["hanging"] == 1, seconds=10, what="the request to hang there")
     assert made(till) == number
     assert till.control("/faults/release") == {"released": 1}
-    assert till.look("/faults")["hanging"] == 0
+    wait_until(lambda: till.look("/faults")["hanging"] == 0, seconds=10, what="it to go on")
     assert made_once_by_a_repetition(till)
 
 

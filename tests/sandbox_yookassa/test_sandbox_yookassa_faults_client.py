@@ -35,14 +35,18 @@ from krotray_core.yookassa import client as transport
 def test_the_shops_own_client_names_each_fault_and_recovers(
     till: Till, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], outcome: type[Exception]
 ) -> None:
-    monkeypatch.setattr(transport, "READ_SECONDS", 0.2)
-    monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.3)
+    till.arm("POST /v3/payments", **fault)
+    with monkeypatch.context() as hurry:
+        hurry.setattr(transport, "READ_SECONDS", 0.2)
+        hurry.setattr(transport, "ANSWER_SECONDS", 0.3)
+        hurried = yookassa._Client(f"{till.url}/v3", *SHOP)
+        hurry.setattr(yookassa, "_client", lambda: hurried)
+        with pytest.raises((GatewayError, GatewayUnavailable)) as caught:
+            yookassa.create(order(), "key-1")
+        hurried._session.close()
+    assert caught.type is outcome
     client = yookassa._Client(f"{till.url}/v3", *SHOP)
     monkeypatch.setattr(yookassa, "_client", lambda: client)
-    till.arm("POST /v3/payments", **fault)
-    with pytest.raises((GatewayError, GatewayUnavailable)) as caught:
-        yookassa.create(order(), "key-1")
-    assert caught.type is outcome
     found = yookassa.create(order(), "key-1")
     assert (found.status, found.amount_kopecks) == ("pending", 25000)
     assert len(till.sandbox.payments.records()) == 1

@@ -96,7 +96,7 @@ def test_a_receiver_that_is_silent_or_away_is_tried_again(receiver: Receiver) ->
         till.control("/webhooks", url=receiver.url)
         assert till.look("/deliveries?wait=5")["undelivered"] == 0
         errors = {entry["error"] for entry in till.look("/deliveries")["items"] if entry["payment_id"] == other["id"]}
-        assert errors == {"ConnectionError", None}
+        assert errors >= {"ConnectionError", None}
 
 
 def test_disabled_notifications_are_lost_for_good(receiver: Receiver) -> None:

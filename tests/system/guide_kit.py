@@ -242,9 +242,9 @@ class Machine:
         return self._log.read_bytes()[since:].decode(errors="replace")
 
     def log(self, name: str) -> str:
-        """What a service has said."""
+        """What a service has said since it was started last."""
         path = self.at(f"/state/{name}.service.log")
-        return path.read_text(errors="replace") if path.exists() else ""
+        return path.read_text(errors="replace").rpartition("-- begun --\n")[2] if path.exists() else ""
 
     def stop(self) -> None:
         """Ends all that was started."""

@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from amqp.exceptions import AMQPError
+from kombu import Connection
 
 from sandbox.process import Process, free_port, listening
 from tests.system.conftest import installed
@@ -57,7 +59,16 @@ class RabbitMQ:
         """Starts it, with the queues that it had."""
         command = [str(BINARIES / "rabbitmq-server")]
         self.process = Process("RabbitMQ", command, log=self._folder / "server.log", env=self._environment)
-        self.process.wait_ready(lambda: listening(self.port), seconds=START_SECONDS)
+        self.process.wait_ready(self._takes_messages, seconds=START_SECONDS)
+
+    def _takes_messages(self) -> bool:
+        """Whether somebody can log in: it listens a little before."""
+        try:
+            with Connection(self.url, connect_timeout=5) as connection:
+                connection.connect()
+        except (OSError, AMQPError):
+            return False
+        return True
 
     def ctl(self, *arguments: str) -> str:
         """What `rabbitmqctl` says."""

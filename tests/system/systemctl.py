@@ -16,6 +16,7 @@ from pathlib import Path
 
 UNITS, STATE = Path(os.environ["UNITS"]), Path(os.environ["STATE"])
 STOP_SECONDS = 30
+BEGUN = "-- begun --\n"  # in a unit's log before each start, as the journal says it
 
 
 class Unit:
@@ -48,6 +49,8 @@ class Unit:
         if self.pid():
             return
         with (STATE / f"{self.name}.log").open("ab") as log:
+            log.write(BEGUN.encode())
+            log.flush()
             begun = subprocess.Popen(  # noqa: S603 - our own units
                 shlex.split(self.get("ExecStart")),
                 env=self.environment(),

@@ -116,7 +116,7 @@ def forget() -> None:
 
 def connections(world: World) -> int:
     """How many connections PgBouncer has to PostgreSQL, for this database."""
-    asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
     connection = psycopg2.connect(world.postgres.url("postgres"))
     try:
         with connection.cursor() as cursor:

@@ -61,6 +61,9 @@ def running(service: Service, folder: Path) -> Iterator[None]:
             process.kill()
 
 
+SOON = 3.0  # seconds: a deadline of one, on a busy machine
+
+
 def pays(world: World) -> Person:
     """Somebody new who buys and pays."""
     person = Person(world)
@@ -86,25 +89,26 @@ def test_the_whole_purchase_goes_through_it(world: World, service: Service, rabb
 
 
 def test_publishing_gives_up_in_time_and_goes_on_by_itself(service: Service, rabbit: RabbitMQ) -> None:
-    """Refused, frozen, or choked by its own alarm: about a second at most. Afterwards the very first message gets through."""
-    weather: list[tuple[Callable[[], None], Callable[[], None], float]] = [
-        (rabbit.freeze, rabbit.thaw, 1.5),
-        (rabbit.choke, rabbit.breathe, 1.5),
-        (rabbit.kill, rabbit.start, 0.5),
+    """Refused, frozen, or choked by its own alarm: after a second, on a busy machine a little later. Then the first message gets
+    through."""
+    weather: list[tuple[Callable[[], None], Callable[[], None]]] = [
+        (rabbit.freeze, rabbit.thaw),
+        (rabbit.choke, rabbit.breathe),
+        (rabbit.kill, rabbit.start),
     ]
     with publisher(service.environment) as one:
-        for away, back, most in weather:
+        for away, back in weather:
             away()
             try:
                 for _ in range(2):  # over the connection that was there, then over a new one
                     enqueued, seconds = one.settle()
                     assert not enqueued, away
-                    assert seconds < most, away
+                    assert seconds < SOON, away
             finally:
                 back()
             enqueued, seconds = one.settle()
             assert enqueued, back
-            assert seconds < 1
+            assert seconds < SOON
         rabbit.stop()
         rabbit.start()
         assert one.settle()[0], "a connection that was closed while nobody looked is replaced at once"
