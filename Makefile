@@ -43,7 +43,7 @@ test: $(READY)  ## checkers and every test, on real PostgreSQL, Redis and Xray
 
 .PHONY: test-system
 test-system: $(READY)  ## tests that need Debian's own servers (installs them; root)
-	@$(BIN)/python -m pytest tests/system
+	@$(BIN)/python -m pytest tests/system --timeout 900
 
 .PHONY: audit
 audit: $(READY)  ## ask the public databases about known holes in the locked versions

@@ -64,9 +64,9 @@ ERROR = {
     "description": f"you said {SECRET}, 4111111111111111",
     "retry_after": 1800,
 }
-SOON = 0.3  # instead of CONNECT_SECONDS and READ_SECONDS
-WHOLE = 0.6  # instead of ANSWER_SECONDS
-BUSY_MACHINE = 1.5  # how much later than that an error may come
+SOON = 0.5  # instead of CONNECT_SECONDS and READ_SECONDS
+WHOLE = 1.0  # instead of ANSWER_SECONDS
+BUSY_MACHINE = 4.0  # how much later than that an error may come
 
 
 class Server:

@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -126,6 +127,14 @@ def test_a_kept_connection_that_breaks_costs_one_answer_and_no_second_request(se
 
 
 def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = socket.getaddrinfo
+
+    def names(host: str, *more: Any, **named: Any) -> Any:
+        if host == "gateway.invalid":  # no matter how long a name server would think about it
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return known(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", names)
     for url in (f"http://127.0.0.1:{free_port()}/v3", "http://gateway.invalid/v3"):
         believe(monkeypatch, url)
         fails(create)

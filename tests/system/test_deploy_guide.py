@@ -33,7 +33,7 @@ revision, down_revision, branch_labels, depends_on = "feedfacecafe", "{head}", N
 def upgrade():
     op.create_table("newer", sa.Column("id", sa.Integer, primary_key=True))
 """
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

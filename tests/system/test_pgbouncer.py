@@ -40,7 +40,7 @@ max_client_conn = 500
 query_wait_timeout = 15
 {more}
 """
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 class PgBouncer:

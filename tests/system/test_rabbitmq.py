@@ -20,7 +20,8 @@ from tests.system.rabbitmq import RabbitMQ
 PERIODS = {"SETTLE_SWEEP_SECONDS": "2", "REPAIR_SECONDS": "2", "WATCH_SECONDS": "10", "EXPIRY_SWEEP_SECONDS": "2"}
 # From the moment at which RabbitMQ is back, until somebody who pays has the key.
 BACK_SECONDS = 60
-pytestmark = pytest.mark.timeout(300)
+SOON = 3.0  # seconds: a deadline of one, on a busy machine
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +60,6 @@ def running(service: Service, folder: Path) -> Iterator[None]:
     finally:
         for process in processes:
             process.kill()
-
-
-SOON = 3.0  # seconds: a deadline of one, on a busy machine
 
 
 def pays(world: World) -> Person:

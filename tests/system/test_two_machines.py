@@ -64,7 +64,7 @@ def pays(world: World) -> Person:
     return person
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_both_work_one_fires_and_the_loss_of_a_machine_loses_nothing(
     world: World, service: Service, machines: list[Machine]
 ) -> None:
