@@ -130,6 +130,7 @@ class BotWorld:
             env=self.env,
             cwd=ROOT,
         )
+        self.worker.wait_ready(lambda: " ready." in self.worker.said(), seconds=90)
         self._bot: Process | None = None
         self._bot_is_plain = False
         self._bots = 0
@@ -213,6 +214,10 @@ class BotWorld:
     def calls(self, method: str) -> int:
         """How often the bot has called a method."""
         return self.look()["calls"].get(method, 0)
+
+    def idle(self) -> None:
+        """Waits until the bot has done and confirmed all that it was told; of an answer that is seen the rest may be to come."""
+        wait_until(lambda: self.look()["pending"] == 0, seconds=10, what="the bot to have done everything")
 
     def trouble(self, method: str, **what: Any) -> int:
         """The next call of this method runs into trouble; returns how many there have been before."""

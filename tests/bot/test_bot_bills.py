@@ -23,7 +23,7 @@ from tests.conftest import new_user
 from tests.test_billing import payments_at
 
 CREATE = "POST /v3/payments"
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ class TestMaking:
             made.ask(noted(new_user()), 7, words.RU, "pay:x")
         with pytest.raises(GatewayUnavailable):
             made.ask(noted(new_user()), 7, words.RU, "pay:x")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 9
         go_on.set()
         tend(made)
 

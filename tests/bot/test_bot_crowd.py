@@ -11,7 +11,7 @@ from krotray_bot.mutes import CALM_SECONDS, CALM_SENDS, LONGEST_OWED_SECONDS, LO
 from sandbox.process import wait_until
 from tests.bot_kit import BotWorld, Person
 
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 8.0  # of one who is not to wait for the half minute of another
 
 
 def refuse(talking: BotWorld, person: Person, seconds: int, times: int = 1) -> None:
@@ -39,18 +39,18 @@ class TestOneChat:
             other.hears("Не подключается", seconds=PATIENCE_SECONDS)
             other.press("‹ Меню")
             other.hears("Здравствуйте", seconds=PATIENCE_SECONDS)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 28
         assert refused.heard() == []
-        assert talking.look()["pending"] == 0
+        talking.idle()
 
     def test_what_was_asked_for_is_done_and_the_last_answer_comes_when_the_silence_is_over(
         self, talking: BotWorld
     ) -> None:
         person = talking.somebody()
-        refuse(talking, person, 2)
+        refuse(talking, person, 5)
         person.write("/start")
         person.write("/help")
-        person.hears("Не подключается", seconds=10)
+        person.hears("Не подключается", seconds=20)
         assert len(person.heard()) == 1
         assert talking.ask("SELECT 1 FROM users WHERE telegram_id = %s", person.id)
 
@@ -58,10 +58,10 @@ class TestOneChat:
         person = talking.somebody()
         person.write("/start")
         person.hears("Здравствуйте")
-        refuse(talking, person, 2)
+        refuse(talking, person, 5)
         person.press("Помощь")
         assert "Telegram просит не спешить" in person.toast(person.press("Мой ключ"))
-        person.hears("Ключа пока нет", seconds=10)
+        person.hears("Ключа пока нет", seconds=20)
 
     def test_a_chat_that_takes_one_message_a_second_hears_the_last_of_many(self, talking: BotWorld) -> None:
         person = talking.somebody()
@@ -82,14 +82,17 @@ class TestEverybody:
         crowd = [talking.somebody() for _ in range(STORM_CHATS)]
         for person in crowd:
             refuse(talking, person, 30)
+        talking.bot.signal(signal.SIGSTOP)  # all of them within a moment
         for person in crowd:
             person.write("/start")
+        talking.bot.signal(signal.SIGCONT)
         wait_until(
             lambda: f"wants a pause of {LONGEST_PAUSE_SECONDS:.1f} s" in talking.bot.log.read_text(),
             seconds=10,
             what="the pause",
         )
         held = "SELECT extract(epoch FROM until - clock_timestamp()) FROM leases WHERE name = 'notices' AND holder = 'the bot'"
+        wait_until(lambda: talking.ask(held), seconds=10, what="the sender of notices to be kept")
         [(left,)] = talking.ask(held)
         assert 0 < left <= LONGEST_PAUSE_SECONDS, "the sender of notices keeps it too"
         began = time.monotonic()
@@ -154,11 +157,11 @@ class TestOnePerson:
         before = [talking.calls(method) for method in ("editMessageText", "answerCallbackQuery")]
         talking.bot.signal(signal.SIGSTOP)
         menu = hammer.last()
-        for _ in range(100):
+        for _ in range(30):
             hammer.press("Пригласить друзей", menu)
         other.write("/start")
         talking.bot.signal(signal.SIGCONT)
-        other.hears("Здравствуйте", seconds=PATIENCE_SECONDS * 2)
+        other.hears("Здравствуйте", seconds=15)
         after = [talking.calls(method) for method in ("editMessageText", "answerCallbackQuery")]
         assert [now - then for now, then in zip(after, before, strict=True)] == [19, 20], (
             "told once that it is too much"

@@ -39,11 +39,11 @@ class TestTheKey:
         assert button(shown, "Скопировать ссылку")["copies"] == link
         opens = button(shown, "Добавить в Happ")["opens"]
         assert unquote(opens).endswith(f"/open#happ://add/{link}")
-        assert len(owner.heard()) == 1, "the menu has made room for it"
+        wait_until(lambda: len(owner.heard()) == 1, seconds=10, what="the menu to make room for it")
 
         owner.press("‹ Меню")  # a picture cannot become a text: it makes room too
         assert "осталось 30 дней" in owner.hears("Здравствуйте")["text"]
-        assert len(owner.heard()) == 1
+        wait_until(lambda: len(owner.heard()) == 1, seconds=10, what="the picture to make room for it")
 
     def test_two_quick_taps_show_it_once(self, talking: BotWorld, owner: Person) -> None:
         menu = owner.last()
@@ -83,6 +83,7 @@ class TestTheKey:
         owner.press("Мой ключ")
         picture = owner.hears("Ключ работает до")
         for times in (1, 2):
+            talking.idle()
             talking.trouble("deleteMessage", error_code=400, description="Bad Request: message can't be deleted")
             owner.press("‹ Меню", picture)
             wait_until(lambda menus=times: len(owner.heard()) == 1 + menus, seconds=10, what="another menu")
@@ -103,7 +104,8 @@ class TestANewKey:
         owner.press("Новый ключ")
         question = owner.hears("Заменить ключ?")
         owner.press("Да, заменить ключ")
-        owner.hears("Ключ заменён, прежний больше не работает.")
+        replaced = "Ключ заменён, прежний больше не работает."  # and then, perhaps already, the notice with the new one
+        wait_until(lambda: any(replaced in one["text"] for one in owner.heard()), seconds=15, what="the answer")
         wait_until(lambda: talking.confirmed_seats(owner), seconds=20, what="the new key in Xray")
         after = codes(owner.ask("/key"))
         assert not set(after) & set(before)
@@ -120,6 +122,7 @@ class TestANewKey:
         owner.hears("Ключ работает до")
         owner.press("Новый ключ")
         owner.hears("Заменить ключ?")
+        talking.idle()
         before = talking.trouble("answerCallbackQuery", hold=True, error_code=500)
         owner.press("Да, заменить ключ")
         wait_until(lambda: talking.calls("answerCallbackQuery") > before, seconds=10, what="the key to be replaced")

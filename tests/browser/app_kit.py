@@ -97,6 +97,18 @@ def state(page: Page, name: str) -> None:
     expect(page.locator(f'[data-testid="state"][data-state="{name}"]')).to_be_visible(timeout=20_000)
 
 
+def hurries(page: Page, test_id: str) -> None:
+    """Presses what looks how things are, unless the page has looked by itself already and gone on."""
+    page.evaluate("(id) => document.querySelector(`[data-testid=${id}]`)?.click()", test_id)
+
+
+def copied(page: Page, test_id: str) -> str:
+    """What a press on this button has copied."""
+    page.get_by_test_id(test_id).click()
+    expect(page.get_by_test_id(test_id)).to_have_text("Скопировано")
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
 def asked(page: Page) -> list[str]:
     """What the page has asked of Telegram."""
     return page.evaluate("window.asked")

@@ -15,7 +15,7 @@ from krotray_core import reasons
 from sandbox.person import Person
 from sandbox.service import Service
 from sandbox.world import World
-from tests.browser.app_kit import fits, open_app, phone, reached_checkout, state
+from tests.browser.app_kit import copied, fits, open_app, phone, reached_checkout, state
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -75,8 +75,6 @@ def test_from_nothing_to_a_key(page: Page, own_world: World, service: Service) -
     expect(page.locator("body")).to_contain_text("250")
     fits(page)
     page.get_by_role("button", name="Оплатить").first.click()
-    if page.get_by_role("button", name="Подтвердить").count():
-        page.get_by_role("button", name="Подтвердить").first.click()
     page.wait_for_url(f"{own_world.mini_app_url}**", timeout=20_000)
 
     state(page, "active")
@@ -85,9 +83,7 @@ def test_from_nothing_to_a_key(page: Page, own_world: World, service: Service) -
     page.get_by_test_id("to-key").click()
     expect(page.get_by_test_id("vless-url")).to_contain_text("vless://")
     fits(page)
-    page.get_by_test_id("copy-vless").click()
-    copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied == person.me()["subscription"]["vless_url"]
+    assert copied(page, "copy-vless") == person.me()["subscription"]["vless_url"]
 
     service.flask("subscriptions", "revoke", str(person.telegram_id))
     page.reload()

@@ -105,7 +105,7 @@ def test_motion_is_short_or_none(browser: Browser, fresh: World, motion: str) ->
     with phone(browser, reduced_motion=motion) as page:
         page.add_init_script(
             "addEventListener('animationstart', (event) =>"
-            " (window.moved ??= {})[event.animationName] = event.target.getAnimations()[0]?.effect.getTiming().duration)"
+            " (window.moved ??= {})[event.animationName] = 1000 * parseFloat(getComputedStyle(event.target).animationDuration))"
         )
         visit = Visit(page, fresh)
         visit.has_days(12)
@@ -127,6 +127,7 @@ def test_when_the_app_does_not_come(visit: Visit) -> None:
     page.wait_for_load_state()
     expect(page.locator("#stuck")).to_be_hidden()
     page.clock.fast_forward(9000)
+    expect(page.locator("#stuck")).to_be_visible()
     expect(page.locator("#stuck")).to_contain_text("С деньгами и ключом ничего не случилось")
     page.unroute("**/app/app.js")
     page.locator("#reload").click()

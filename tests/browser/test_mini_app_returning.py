@@ -10,7 +10,7 @@ from playwright.sync_api import Route, expect
 
 from krotray_core import billing, plans, subscriptions
 from sandbox.process import wait_until
-from tests.browser.app_kit import BACK, Visit, comes_back, state
+from tests.browser.app_kit import BACK, Visit, comes_back, hurries, state
 from tests.conftest import at_checkout, converge_all
 
 pytestmark = [pytest.mark.usefixtures("site", "fleet"), pytest.mark.timeout(120)]
@@ -201,7 +201,7 @@ class TestAServerThatHasToHearAgain:
         expect(screen).to_contain_text("Настраиваем доступ")
         expect(screen).not_to_contain_text("Оплата")
         converge_all()
-        visit.page.get_by_test_id("refresh").click()
+        hurries(visit.page, "refresh")
         state(visit.page, "active")
         expect(screen).not_to_contain_text("Оплата")
         expect(visit.page.locator(".celebrates")).to_have_count(0)
@@ -212,10 +212,10 @@ class TestAServerThatHasToHearAgain:
         payment = billing.find(UUID(bought["payment_id"]))
         at_checkout(visit.world, payment)
         billing.settle(payment.id)
-        visit.page.get_by_test_id("check-payment").click()
+        hurries(visit.page, "check-payment")
         state(visit.page, "provisioning")
         expect(visit.page.locator("main")).to_contain_text("Оплата прошла, ключ готовим")
         converge_all()
-        visit.page.get_by_test_id("refresh").click()
+        hurries(visit.page, "refresh")
         state(visit.page, "active")
         expect(visit.page.locator(".celebrates")).to_be_visible()

@@ -10,7 +10,7 @@ import requests
 from playwright.sync_api import Route, expect
 
 from krotray_core import subscriptions
-from tests.browser.app_kit import Visit, fits, state, wait
+from tests.browser.app_kit import Visit, copied, fits, state, wait
 from tests.conftest import converge_all
 
 pytestmark = [pytest.mark.usefixtures("site", "fleet"), pytest.mark.timeout(120)]
@@ -43,8 +43,7 @@ class TestConnect:
             page.get_by_test_id("add").click()
         assert f"{visit.world.web_url}/open#streisand" in opened.value.url
         expect(page.get_by_test_id("gone")).to_contain_text("скопируйте ссылку")
-        page.get_by_test_id("copy-subscription").click()
-        assert page.evaluate("navigator.clipboard.readText()") == visit.person.me()["subscription"]["subscription_url"]
+        assert copied(page, "copy-subscription") == visit.person.me()["subscription"]["subscription_url"]
         expect(page.get_by_test_id("qr")).to_be_visible()
         wait(page, "document.querySelector('.qr').naturalWidth > 0")
 
@@ -71,7 +70,8 @@ class TestConnect:
 
         page.route("**/api/connect", hold)
         visit.has_days(12)
-        visit.opens("active", "connect")
+        with page.expect_request("**/api/connect"):
+            visit.opens("active", "connect")
         skeleton = page.locator('[data-state="connect"][aria-busy]')
         expect(skeleton).to_be_visible()
         places = [page.locator(what).bounding_box() for what in ("h1", ".bar > :last-child")]
@@ -167,7 +167,6 @@ class TestKey:
         page.get_by_test_id("turn").click()
         expect(page.get_by_test_id("subscription-url")).to_be_visible()
         page.get_by_test_id("turn").click()
-        page.get_by_test_id("copy-subscription").click()
-        assert page.evaluate("navigator.clipboard.readText()").endswith(
+        assert copied(page, "copy-subscription").endswith(
             urlsplit(visit.person.me()["subscription"]["subscription_url"]).path
         )

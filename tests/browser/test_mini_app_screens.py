@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from krotray_core import billing, invites, plans, subscriptions
 from sandbox.world import World
-from tests.browser.app_kit import Visit, chromium, comes_back, fits, phone, state, usable
+from tests.browser.app_kit import Visit, chromium, comes_back, fits, hurries, phone, state, usable
 from tests.conftest import at_checkout, converge_all
 
 pytestmark = [pytest.mark.usefixtures("site", "fleet"), pytest.mark.timeout(120)]
@@ -79,7 +79,7 @@ def canceled(visit: Visit) -> None:
     payment = billing.find(UUID(bought["payment_id"]))
     at_checkout(visit.world, payment, "cancel", reason="insufficient_funds")
     billing.settle(payment.id)
-    visit.page.get_by_test_id("check-payment").click()
+    hurries(visit.page, "check-payment")
     state(visit.page, "payment_canceled")
 
 
@@ -99,7 +99,7 @@ def paid(visit: Visit) -> None:
     at_checkout(visit.world, payment)
     billing.settle(payment.id)
     converge_all()
-    visit.page.get_by_test_id("check-payment").click()
+    hurries(visit.page, "check-payment")
     state(visit.page, "active")
     expect(visit.page.locator(".celebrates")).to_be_visible()
 

@@ -65,6 +65,7 @@ def walker(
     made.page.locator(str(made.word("newcomer"))).click()
     if on_a_phone:
         expect(made.page.locator("#stand")).not_to_be_in_viewport()
+    made.page.get_by_test_id("start").click(trial=True)  # the phone is theirs
     yield made
     context.close()
     assert made.problems == []
@@ -112,6 +113,7 @@ def test_from_hello_to_a_page_through_the_tunnel(walker: Walker) -> None:
     walker.gets_a_picture(app.get_by_test_id("qr"))
     walker.look("key")
     app.get_by_test_id("copy-vless").click()
+    expect(app.get_by_test_id("copy-vless")).to_have_text(walker.word("copied"))
     vless_url = walker.clipboard()
 
     page.locator("#webview-close").click()
@@ -151,6 +153,7 @@ def test_the_same_in_the_chat_alone(walker: Walker) -> None:
     walker.hears("came")
     copies = page.locator("#chat .message.bot .copies").last
     copies.click()
+    expect(page.locator("#toast")).to_have_text(walker.word("copied"))
     assert requests.get(walker.clipboard(), timeout=10).ok
     walker.look("key")
     walker.stand()
@@ -223,7 +226,6 @@ def test_start_pressed_while_another_person_takes_the_phone_starts_nothing_for_t
     walker: Walker, own_world: World
 ) -> None:
     page, start = walker.page, walker.page.get_by_test_id("start")
-    start.click(trial=True)  # the first one is shown, and has not begun
     first = int(page.url.partition("#")[2])
     held: list[Route] = []
     page.route("**/sandbox/people", lambda route: held.append(route), times=1)  # noqa: PLW0108 Playwright asks a handler how it is declared
@@ -265,6 +267,7 @@ def test_at_a_desk_everything_is_side_by_side_and_follows_the_theme(walker: Walk
     expect(walker.said).to_contain_text(WORDS["ru"]["hello"], timeout=SECONDS)
 
     page.locator("#block").click()
+    expect(page.locator("#blocked")).to_be_visible()
     expect(page.locator("#blocked")).to_contain_text(WORDS["ru"]["blocked"])
     walker.look("blocked")
     page.get_by_test_id("start").click()  # "Restart"
