@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from uuid import uuid4
 
 import grpc
@@ -15,7 +16,7 @@ from sqlalchemy import text
 
 from benchmarks import table, xray
 from benchmarks.stage import PEOPLE, WATCH_SECONDS, Stage, add
-from krotray_core import db, health, servers
+from krotray_core import clock, db, health, servers
 from krotray_core.xray import client
 from krotray_core.xray.stubs import stats_pb2, stats_pb2_grpc
 from krotray_tasks import access
@@ -139,11 +140,17 @@ def _restart(stage: Stage) -> Iterator[table.Row]:
         )
         return PEOPLE / (time.perf_counter() - detected)
 
+    before = clock.now() - timedelta(seconds=2)  # Xray says for how many whole seconds it has been up
     for other in stage.world.nodes:  # nobody is left over from before
         other.crash()
         other.start()
     seat_everybody(stage, on=server.id)
-    time.sleep(2 * WATCH_SECONDS + 1)  # the five restarts are seen
+    wait_until(
+        lambda: all(one.started_at and one.started_at > before for one in servers.everyone()),
+        seconds=LONGEST,
+        what="the five restarts to be seen",
+        pause=0.1,
+    )
     wait_until(lambda: not _dirty(), seconds=LONGEST, what="all servers to be up to date", pause=0.1)
     ours, limit = table.in_turns(back, added)
     yield table.at_least("10,000 users of one restarted Xray back, once it is detected", ours, limit, 0.60)

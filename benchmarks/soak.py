@@ -264,9 +264,8 @@ def _cpu(*pids: int) -> float:
     """Seconds of CPU of these processes and all that they have started, those included that have ended since."""
     total = 0.0
     for one in [one for pid in pids for one in _family(pid)]:
-        with suppress(
-            psutil.NoSuchProcess
-        ):  # has ended this very moment; from the next look on its parent's count has it
+        # One that has ended this very moment is in its parent's count from the next look on.
+        with suppress(psutil.NoSuchProcess):
             total += sum(one.cpu_times()[:4])
     return total
 

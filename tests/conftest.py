@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -79,9 +79,17 @@ def flask(*arguments: str, **settings_: str) -> subprocess.CompletedProcess[str]
 
 def run_flask(*arguments: str, **settings_: str) -> subprocess.CompletedProcess[str]:
     """Runs a `flask` command, however it ends."""
-    command = [str(Path(sys.executable).parent / "flask"), *arguments]
+    return _run([str(Path(sys.executable).parent / "flask"), *arguments], os.environ | settings_)
+
+
+def run_python(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs Python in the project's folder, however it ends; by default with this process's settings."""
+    return _run([sys.executable, *arguments], environment)
+
+
+def _run(command: list[str], environment: Mapping[str, str] | None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 - our own commands
-        command, cwd=ROOT, timeout=60, capture_output=True, text=True, check=False, env=os.environ | settings_
+        command, cwd=ROOT, timeout=60, capture_output=True, text=True, check=False, env=environment
     )
 
 

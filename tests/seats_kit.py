@@ -10,11 +10,21 @@ from krotray_core import clock, provisioning, subscriptions
 from krotray_core.db import transaction
 from krotray_core.models import Seat, Server, User
 from krotray_core.xray.operations import Account
+from tests.conftest import converge_all, new_user
 
 
 def give(user: User) -> None:
     """Thirty days."""
     subscriptions.grant(user.telegram_id, 30)
+
+
+def people(count: int) -> list[User]:
+    """With thirty days each, and let in."""
+    made = [new_user() for _ in range(count)]
+    for user in made:
+        give(user)
+    converge_all()
+    return made
 
 
 def seat_of(user: User) -> Seat:

@@ -84,6 +84,7 @@ class Storm:
 
         patch.setattr(CoreTask, "enqueue", enqueue)
         self._new_client = yookassa._client.__wrapped__
+        self._usual_patience = yookassa_client.READ_SECONDS
         self._have_patience(0.7)
         self._server = serving.serve_on(serving.listen("127.0.0.1", world.web_port), app)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -107,7 +108,7 @@ class Storm:
 
     def calm(self) -> None:
         """From now on it does not."""
-        self._have_patience(8.0)
+        self._have_patience(self._usual_patience)
         self._sandbox("faults/clear", {}).raise_for_status()
         self._sandbox("faults/release", {}).raise_for_status()
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -19,7 +19,6 @@ from krotray_core import (
     cabinet,
     clock,
     cutoff,
-    db,
     health,
     moving,
     placement,
@@ -29,22 +28,13 @@ from krotray_core import (
     subscriptions,
 )
 from krotray_core.db import transaction
-from krotray_core.errors import Conflict, Invalid, XrayError
+from krotray_core.errors import XrayError
 from krotray_core.models import Notice, Seat, Server, Subscription, User
 from krotray_tasks import access
 from sandbox.parts import XrayNode, vpn
 from sandbox.world import World
 from tests.conftest import add_server, converge_all, new_user, revive
-from tests.seats_kit import dirty, free_leases, give, here, seat_of
-
-
-def people(count: int) -> list[User]:
-    """With thirty days each, and let in."""
-    made = [new_user() for _ in range(count)]
-    for user in made:
-        give(user)
-    converge_all()
-    return made
+from tests.seats_kit import dirty, free_leases, give, here, people, seat_of
 
 
 def in_use(server: Server, *, yes: bool) -> None:
@@ -159,30 +149,6 @@ def test_who_ran_out_while_the_server_was_away_for_a_day_is_cut_off_when_it_is_b
     xray = provisioning.client(alone)
     assert cutoff.rewrite(alone.id, xray) is None
     assert xray.rules() == [], "and a day later there is nobody left to cut off"
-
-
-@pytest.fixture
-def a_minute_fast(fleet: list[Server], user: User) -> Iterator[User]:
-    """Somebody whose days end in 40 seconds; then this machine's clock is set a minute forward."""
-    assert fleet
-    give(user)
-    subscriptions.set_expiry(user.telegram_id, datetime.now(UTC) + timedelta(seconds=40))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock, "local", lambda: datetime.now(UTC) + timedelta(minutes=1))
-        yield user
-
-
-def test_the_first_thing_that_a_process_does_goes_by_the_databases_clock(a_minute_fast: User) -> None:
-    assert a_minute_fast
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock._Known, "compared", None)
-        db.engine().dispose()
-        assert subscriptions.expire_due()[0] == 0
-
-
-def test_a_clock_that_is_set_meanwhile_expires_nobody(a_minute_fast: User) -> None:
-    assert a_minute_fast
-    assert subscriptions.expire_due()[0] == 0
 
 
 def test_a_new_key_costs_nobody_the_place_on_a_server_that_is_closed(alone: Server, user: User) -> None:
@@ -361,66 +327,6 @@ def test_a_server_that_comes_back_and_somebody_who_leaves_do_not_lock_each_other
         assert leaves.result(10)
         go_on.set()
         assert looks.result(10).servers == {alone.id}
-
-
-def test_the_same_xray_is_not_added_under_another_address(fresh: World, fleet: list[Server]) -> None:
-    for server in fleet:
-        health.audit(server.id)  # what other tests have left there
-    people(6)
-    node = fresh.nodes[0]
-    twin = {"name": "Twin", "host": "localhost", "grpc_port": node.grpc_port, "max_users": 9}
-    with pytest.raises(Conflict, match=node.name):
-        servers.add(**twin, inbound_tag=None, vless_url_template=node.vless_url_template)  # type: ignore[arg-type]
-    assert [server.name for server in servers.everyone()] == [server.name for server in fleet]
-    assert {health.audit(server.id).clean for server in fleet} == {True}
-
-
-def test_a_server_that_has_moved_is_sent_everybody(
-    fresh: World, alone: Server, third_node: XrayNode, page: str, tmp_path: Path
-) -> None:
-    user = people(3)[0]
-    assert fresh
-    where = servers.Change(
-        grpc_port=third_node.grpc_port, vless_url_template=third_node.vless_url_template, max_users=50
-    )
-    moved = servers.change(alone.name, where)
-    assert (moved.is_up, moved.active_users, moved.max_users) == (True, 3, 50)
-    converge_all()
-    url = cabinet.of_user(user.id).vless_url
-    assert url
-    with vpn(url, tmp_path) as client:
-        assert client.fetch(page)
-    with pytest.raises(Conflict):
-        servers.change(alone.name, servers.Change(max_users=2))
-    for wrong in ({"host": "a b"}, {"grpc_port": 0}, {"max_users": 0}, {"vless_url_template": "http://"}):
-        with pytest.raises(Invalid):
-            servers.change(alone.name, servers.Change(**wrong))  # type: ignore[arg-type]
-
-
-def test_a_server_that_is_lost_for_good_can_be_forgotten(fresh: World, fleet: list[Server]) -> None:
-    people(4)
-    fresh.nodes[0].crash()
-    try:
-        health.watch()
-        moving.evacuate(fleet[0].name)
-        moving.step()
-        converge_all()
-        with pytest.raises(Conflict, match="--lost"):
-            servers.remove(fleet[0].name)
-        servers.remove(fleet[0].name, lost=True)
-    finally:
-        revive(fresh.nodes[0])
-    assert [(server.name, server.active_users) for server in servers.everyone()] == [(fleet[1].name, 4)]
-
-
-def test_a_server_that_answers_is_never_lost(fleet: list[Server]) -> None:
-    people(2)
-    moving.evacuate(fleet[0].name)
-    moving.step()
-    with pytest.raises(Conflict, match="in a moment"):
-        servers.remove(fleet[0].name, lost=True)
-    converge_all()
-    servers.remove(fleet[0].name)
 
 
 def test_admins_hear_of_each_time_that_people_wait(

@@ -15,6 +15,7 @@ from krotray_core import clock, db, provisioning, subscriptions
 from krotray_core.db import transaction
 from krotray_core.models import Seat, Server, User
 from tests.conftest import converge_all
+from tests.seats_kit import give
 
 MINUTE = timedelta(minutes=1)
 
@@ -89,3 +90,27 @@ def test_a_clock_that_was_set_is_followed() -> None:
         for moment in (datetime(2026, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)):
             clock.compare(1000.0, moment, 1001.0)
             assert timedelta(0) <= clock.now() - moment <= timedelta(seconds=1)
+
+
+@pytest.fixture
+def a_minute_fast(fleet: list[Server], user: User) -> Iterator[User]:
+    """Somebody whose days end in 40 seconds; then this machine's clock is set a minute forward."""
+    assert fleet
+    give(user)
+    subscriptions.set_expiry(user.telegram_id, datetime.now(UTC) + timedelta(seconds=40))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "local", lambda: datetime.now(UTC) + timedelta(minutes=1))
+        yield user
+
+
+def test_the_first_thing_that_a_process_does_goes_by_the_databases_clock(a_minute_fast: User) -> None:
+    assert a_minute_fast
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock._Known, "compared", None)
+        db.engine().dispose()
+        assert subscriptions.expire_due()[0] == 0
+
+
+def test_a_clock_that_is_set_meanwhile_expires_nobody(a_minute_fast: User) -> None:
+    assert a_minute_fast
+    assert subscriptions.expire_due()[0] == 0

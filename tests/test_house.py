@@ -14,6 +14,7 @@ from krotray_core.settings import Settings
 from krotray_tasks import celery
 from sandbox.process import free_port
 from sandbox.world import ROOT, World
+from tests.conftest import run_python
 
 VERSIONS = ROOT / "migrations" / "versions"
 
@@ -106,15 +107,7 @@ def test_web_ends_at_once_with_wrong_settings(world: World) -> None:
 
 def test_flower_does_not_start_without_a_login(world: World) -> None:
     environment = {k: v for k, v in world.environment().items() if k != "FLOWER_BASIC_AUTH"}
-    answer = subprocess.run(
-        [sys.executable, "-m", "krotray_tasks.flower"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    answer = run_python("-m", "krotray_tasks.flower", environment=environment)
     assert answer.returncode == 1
     assert answer.stderr.startswith("Flower does not start without a login")
     assert "Traceback" not in answer.stderr

@@ -26,16 +26,8 @@ from krotray_core.errors import Conflict, NotFound
 from krotray_core.models import Notice, Seat, Server, User
 from krotray_tasks import access
 from sandbox.world import World
-from tests.conftest import add_server, at_once, converge_all, new_user, revive
-
-
-def people(count: int) -> list[User]:
-    """Some with days left, each with a seat."""
-    made = [new_user() for _ in range(count)]
-    for user in made:
-        subscriptions.grant(user.telegram_id, 30)
-    converge_all()
-    return made
+from tests.conftest import add_server, at_once, converge_all, revive
+from tests.seats_kit import people
 
 
 def held(server: Server, users: list[User]) -> set[str]:

@@ -6,8 +6,6 @@ import gzip
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +21,8 @@ from sqlalchemy import create_engine, text
 from krotray_tasks import money
 from sandbox.process import wait_until
 from sandbox.service import Service
-from sandbox.world import ROOT, World
+from sandbox.world import World
+from tests.conftest import run_python
 from tests.test_tasks import worker
 
 
@@ -114,15 +113,8 @@ def test_a_sentry_that_is_away_holds_up_nobody(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         environment = os.environ | {"SENTRY_DSN": f"http://key@127.0.0.1:{silent.getsockname()[1]}/7"}
         began = time.monotonic()
-        answer = subprocess.run(  # noqa: S603 - our own code
-            [sys.executable, "-c", code],
-            env=environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
+        answer = run_python("-c", code, environment=environment)
+        answer.check_returncode()
         assert float(answer.stdout) < 2
         assert time.monotonic() - began < 15
     assert answer.stderr.count('"oh ') == 50
@@ -131,7 +123,6 @@ def test_a_sentry_that_is_away_holds_up_nobody(world: World) -> None:
 def test_without_the_setting_nothing_of_it_is_even_imported(world: World) -> None:
     assert world
     code = "import sys, wsgi, krotray_tasks; from krotray_core import sentry; sentry.start(); print('sentry_sdk' in sys.modules)"
-    answer = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-c", code], cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=60, check=True
-    )
+    answer = run_python("-c", code)
+    answer.check_returncode()
     assert answer.stdout.strip() == "False"

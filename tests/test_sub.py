@@ -1,4 +1,4 @@
-"""GET /sub/<token>: what each program gets, what it is told, and that real clients get through with it."""
+"""GET /sub/<token>: what each program gets, and what it is told."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import base64
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
-from uuid import UUID
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given
@@ -20,19 +17,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from krotray_core import apps, cabinet, provisioning, qr, servers, settings, subscriptions
+from krotray_core import apps, cabinet, qr, settings, subscriptions
 from krotray_core.db import transaction
 from krotray_core.formats import vless
-from krotray_core.formats.vless import Node
 from krotray_core.models import Server, Subscription, User
-from sandbox.parts import XrayNode, vpn
-from sandbox.process import free_port
-from sandbox.world import World
-from tests import format_schemas, pages
+from tests import format_schemas
 from tests.conftest import converge_all
 from tests.http_kit import problem
 from tests.sub_kit import BROWSER, granted, sub_path
-from tests.test_reality import FLOW, SHORT_ID, SITE, certificate, text
 
 PROGRAMS = {
     "Happ/3.4.1": "base64",
@@ -313,99 +305,6 @@ def test_an_expired_link_still_has_a_picture(
 ) -> None:
     pass_time(timedelta(days=31))
     assert client.get(f"{path}/qr.svg").status_code == 200
-
-
-# --- real clients ---
-
-
-def from_clash(answer: TestResponse) -> Node:
-    """What Mihomo would understand."""
-    (proxy,) = format_schemas.clash(yaml.safe_load(answer.text)).proxies
-    reality = proxy.reality_opts
-    return Node(
-        UUID(proxy.uuid),
-        proxy.server,
-        proxy.port,
-        transport=proxy.network,
-        security="reality" if reality else "tls" if proxy.tls else "",
-        flow=proxy.flow or "",
-        sni=proxy.servername or "",
-        fingerprint=proxy.client_fingerprint or "",
-        public_key=reality.public_key if reality else "",
-        short_id=reality.short_id if reality else "",
-    )
-
-
-def from_sing_box(answer: TestResponse) -> Node:
-    """What sing-box would understand."""
-    outbounds = format_schemas.sing_box(json.loads(answer.text)).outbounds
-    (outbound,) = [one for one in outbounds if isinstance(one, format_schemas.VlessOutbound)]
-    tls = outbound.tls
-    reality = tls.reality if tls else None
-    return Node(
-        UUID(outbound.uuid),
-        outbound.server,
-        outbound.server_port,
-        security="reality" if reality else "tls" if tls else "",
-        flow=outbound.flow or "",
-        sni=(tls.server_name if tls else None) or "",
-        fingerprint=tls.utls.fingerprint if tls and tls.utls else "",
-        public_key=reality.public_key if reality else "",
-        short_id=reality.short_id if reality else "",
-    )
-
-
-def links_of(client: FlaskClient, path: str) -> dict[str, str]:
-    """A link for a real client out of each form."""
-    return {
-        "base64": base64.b64decode(client.get(path).data).decode(),
-        "clash": vless.emit(from_clash(client.get(f"{path}?format=clash"))),
-        "sing-box": vless.emit(from_sing_box(client.get(f"{path}?format=sing-box"))),
-    }
-
-
-def test_a_real_client_gets_through_with_every_form(client: FlaskClient, path: str, page: str, tmp_path: Path) -> None:
-    made = links_of(client, path)
-    assert client.get(f"{path}?format=links").text == made["base64"]
-    for form_, link in made.items():
-        with vpn(link, tmp_path) as program:
-            assert program.fetch(page) == pages.TEXT, form_
-
-
-def test_a_real_client_gets_through_reality_with_every_form(
-    client: FlaskClient, fresh: World, user: User, tmp_path: Path
-) -> None:
-    assert fresh
-    private = X25519PrivateKey.generate()
-    with pages.serving(certificate(tmp_path)) as site, pages.serving() as page:
-        hidden = {
-            "target": f"127.0.0.1:{site}",
-            "serverNames": [SITE],
-            "privateKey": text(private.private_bytes_raw()),
-            "shortIds": [SHORT_ID],
-        }
-        node = XrayNode("Reality", tmp_path, grpc_port=free_port(), vless_port=free_port(), reality=hidden)
-        try:
-            public = text(private.public_key().public_bytes_raw())
-            server = servers.add(
-                name="Норка 🐀 #1",
-                host="127.0.0.1",
-                grpc_port=node.grpc_port,
-                max_users=5,
-                inbound_tag=None,
-                vless_url_template=f"vless://{{uuid}}@{{host}}:{node.vless_port}?encryption=none&type=tcp&security=reality"
-                f"&sni={SITE}&fp=chrome&pbk={public}&sid={SHORT_ID}&spx=/&flow={FLOW}#{{name}}",
-            )
-            path = granted(user)
-            provisioning.converge(server.id)
-            made = links_of(client, path)
-            assert made["base64"] == cabinet.of_user(user.id).vless_url
-            for form_, link in made.items():
-                with vpn(link, tmp_path) as program:
-                    assert program.fetch(f"http://127.0.0.1:{page}/") == pages.TEXT, form_
-            assert remark(client.get(f"{path}?format=clash")) == "Норка 🐀 #1"
-        finally:
-            node.stop()
 
 
 def test_the_title_fits_into_what_programs_show() -> None:

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from krotray_core import server_checks, servers
+from krotray_core.models import Server
 from krotray_core.xray.tls import Tls
 from sandbox.world import ROOT
 
@@ -165,3 +167,16 @@ def proxy(authority: Authority, upstream: int, *, h2: bool = True) -> Iterator[P
         yield made
     finally:
         made.stop()
+
+
+def add(port: int, tls: Tls | None, host: str = "127.0.0.1") -> Server:
+    """A server behind a proxy."""
+    return servers.add(
+        name="Main", host=host, grpc_port=port, max_users=1000, inbound_tag=None, vless_url_template=None, tls=tls
+    )
+
+
+def way(name: str = "Main") -> tuple[str, str]:
+    """What a check says about the way to the server."""
+    found = server_checks.check(name)[1]
+    return found.level, found.text

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from krotray_core import settings
 from krotray_core.settings import Settings
 from sandbox.world import ROOT
+from tests.conftest import run_python
 from tests.settings.kit import NEEDED, named, refused
 
 TEMPLATE = "vless://{uuid}@{host}:443?type=tcp#{name}"
@@ -255,15 +256,7 @@ PROCESSES = {
 def test_a_process_with_broken_settings_ends_at_once_and_says_all(process: str) -> None:
     broken = {"BOT_TOKEN": "parole-three", "XRAY_GRPC_PORT": "0", "REDIS_URL": "parole-five", "MINI_APP_URL": ""}
     environment = os.environ | broken | {"FLASK_APP": "wsgi", "PYTHONWARNINGS": "default"}
-    answer = subprocess.run(  # noqa: S603 - our own commands
-        [sys.executable, *PROCESSES[process]],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    answer = run_python(*PROCESSES[process], environment=environment)
     said = answer.stdout + answer.stderr
     assert answer.returncode != 0
     assert named(said) == sorted(broken)
